@@ -1,0 +1,47 @@
+# Everything a developer runs. Python 3.10 to 3.13 and make are all that must be there before.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.installed
+
+.PHONY: help install demo demo-up demo-down demo-check test bench bench-quick lint
+
+help:
+	@echo "make demo         a Nautobot with a small PVE network, until Ctrl-C"
+	@echo "make demo-up      the same in the background; .demo/env tells where; make demo-down stops it"
+	@echo "make demo-check   starts it, compares five allocated addresses with the expected ones, stops it"
+	@echo "make test         all tests (ARGS='-k mac' for some)"
+	@echo "make bench        side by side with Nautobot core; make bench-quick for a first look"
+	@echo "make lint         ruff, mypy"
+
+install: $(READY)
+
+demo: $(READY)
+	@$(BIN)/python -m development.demo run
+
+demo-up demo-down demo-check: demo-%: $(READY)
+	@$(BIN)/python -m development.demo $*
+
+test: $(READY)
+	$(BIN)/python -m pytest $(ARGS)
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-quick: $(READY)
+	$(BIN)/python -m benchmarks --quick $(ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict nautobot_pve_ipam/free_addresses.py nautobot_pve_ipam/errors.py pve/pve_nautobot
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo "This needs Python 3.10 to 3.13: $(PYTHON) is not one of them; name another with make PYTHON=python3.12."; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+	  { echo "Python's venv module is missing: install the package python3-venv (apt-get install python3-venv)."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@

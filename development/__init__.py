@@ -1,0 +1,1 @@
+"""What a developer runs: embedded servers, migrated template databases, a Nautobot web server, the demo."""

@@ -1,0 +1,61 @@
+"""Run as a program: migrate the database of the environment, telling which of how many migrations it is at."""
+
+import contextlib
+import io
+import logging
+import sys
+import time
+
+import nautobot
+from django.core.management import call_command
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+
+LINES_WITHOUT_TERMINAL = 20
+
+
+class Progress:
+    """A stream for `migrate` that turns its lines into one line of progress."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.done = 0
+        self.started = time.monotonic()
+        self.terminal = sys.stdout
+        self.partial = ""
+
+    def write(self, text: str) -> None:
+        *lines, self.partial = (self.partial + text).split("\n")
+        for line in lines:
+            if line.strip().startswith("Applying "):
+                self.done += 1
+                self.show(line.split()[1].rstrip("."))
+
+    def show(self, migration: str) -> None:
+        minutes, seconds = divmod(int(time.monotonic() - self.started), 60)
+        line = f"  migration {self.done} of {self.total}, {minutes}:{seconds:02d}  {migration}"
+        if self.terminal.isatty():
+            end = "\n" if self.done == self.total else ""
+            print(f"\r{line[:78]:<78}", end=end, file=self.terminal, flush=True)
+        elif self.done == self.total or self.done % max(1, self.total // LINES_WITHOUT_TERMINAL) == 0:
+            print(line, file=self.terminal, flush=True)
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def isatty(self) -> bool:
+        return False
+
+
+def main() -> None:
+    logging.disable(logging.INFO)
+    nautobot.setup()
+    executor = MigrationExecutor(connection)
+    total = len(executor.migration_plan(executor.loader.graph.leaf_nodes()))
+    progress = Progress(total)
+    with contextlib.redirect_stdout(io.StringIO()):  # some migrations print what they do
+        call_command("migrate", interactive=False, stdout=progress, no_color=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,24 @@
+"""Proxmox VE addressing on Nautobot: the App's registration, nothing else."""
+
+from importlib import metadata
+
+from nautobot.apps import NautobotAppConfig
+
+__version__ = metadata.version("nautobot-pve-ipam")
+
+
+class NautobotPVEIPAMConfig(NautobotAppConfig):
+    """Registers the App under the URL base `pve-ipam`."""
+
+    name = "nautobot_pve_ipam"
+    verbose_name = "Proxmox VE IPAM"
+    description = "Range-aware next-free-IP and the Proxmox VE software-defined network in Nautobot"
+    version = __version__
+    author = "The nautobot-pve-ipam developers"
+    base_url = "pve-ipam"
+    min_version = "3.2.0"
+    max_version = "3.99"
+    default_settings = {}
+
+
+config = NautobotPVEIPAMConfig

@@ -1,0 +1,122 @@
+"""What all our own endpoints share: rights, limits, and errors as one sentence in body and reason phrase."""
+
+import redis.exceptions
+from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
+from django.core.exceptions import ValidationError as DjangoValidationError
+from django.db import InterfaceError, OperationalError
+from django.db.models import ProtectedError
+from django.http import Http404
+from nautobot.core.api.authentication import TokenPermissions
+from nautobot.core.api.views import NautobotAPIVersionMixin
+from nautobot.users.models import Token
+from rest_framework import exceptions
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from nautobot_pve_ipam.errors import (
+    Conflict,
+    Forbidden,
+    InvalidRequest,
+    Missing,
+    PVEIPAMError,
+    Unavailable,
+    one_line,
+)
+
+#: A thousand addresses with descriptions fit; a megabyte of anything is a mistake.
+MAX_BODY_BYTES = 512 * 1024
+
+
+class RightsPermission(TokenPermissions):
+    """Asks for the model permissions in the view's `rights[method]`, and for a token that may write."""
+
+    def has_permission(self, request, view):
+        if not request.user or not request.user.is_authenticated:
+            return False
+        if isinstance(request.auth, Token) and not self._verify_write_permission(request):
+            raise Forbidden("this token may only read: it is not write enabled")
+        missing = [right for right in view.rights.get(request.method, ()) if not request.user.has_perm(right)]
+        if missing:
+            raise Forbidden(f"user {request.user} lacks permission {', '.join(missing)}")
+        return True
+
+
+class PVEIPAMView(NautobotAPIVersionMixin, APIView):
+    """Base of our endpoints: subclasses parse, call one service function, answer.
+
+    `rights`: HTTP method -> permissions that the user needs for any object at all. Object permissions with
+    constraints are applied where the objects are found and made.
+    """
+
+    permission_classes = [RightsPermission]
+    rights = {}
+
+    def initial(self, request, *args, **kwargs):
+        super().initial(request, *args, **kwargs)
+        length = int(request.META.get("CONTENT_LENGTH") or 0)
+        if length > MAX_BODY_BYTES:
+            raise InvalidRequest(f"body: {length} bytes are more than the {MAX_BODY_BYTES} allowed", field="body")
+
+    def handle_exception(self, exc):
+        error, fields = as_error(exc)
+        if error is None:
+            return super().handle_exception(exc)
+        if isinstance(exc, (exceptions.NotAuthenticated, exceptions.AuthenticationFailed)):
+            response = super().handle_exception(exc)  # it knows which of 401 and 403 is right
+            response.data = {}
+        else:
+            response = Response({}, status=error.status)
+            self.headers.pop("Allow", None)
+        response.data = {"detail": one_line(error.sentence, 1000), "code": error.code, **fields}
+        response.exception = True
+        response.reason_phrase = one_line(error.sentence)
+        if isinstance(error, Unavailable):
+            response["Retry-After"] = str(error.retry_after)
+        return response
+
+
+def as_error(exc):
+    """Any exception as one of ours, with the field errors in DRF's form; (None, {}) for what is a bug."""
+    if isinstance(exc, PVEIPAMError):
+        return exc, {exc.field: [exc.sentence]} if exc.field else {}
+    if isinstance(exc, exceptions.ValidationError):
+        fields = exc.detail if isinstance(exc.detail, dict) else {}
+        return InvalidRequest(first_sentence(exc.detail)), fields
+    if isinstance(exc, DjangoValidationError):
+        fields = {k: v for k, v in exc.message_dict.items() if k != "__all__"} if hasattr(exc, "error_dict") else {}
+        return InvalidRequest(first_sentence(getattr(exc, "message_dict", exc.messages))), fields
+    if isinstance(exc, (Http404, exceptions.NotFound)):
+        return Missing(str(exc) or "not found"), {}
+    if isinstance(exc, (exceptions.NotAuthenticated, exceptions.AuthenticationFailed)):
+        error = Forbidden(str(exc.detail))
+        error.code = exc.default_code
+        return error, {}
+    if isinstance(exc, (exceptions.PermissionDenied, DjangoPermissionDenied)):
+        return Forbidden(str(exc) or "not permitted"), {}
+    if isinstance(exc, ProtectedError):
+        names = ", ".join(sorted({str(thing) for thing in exc.protected_objects})[:3])
+        return Conflict(f"still needed by {names}"), {}
+    if isinstance(exc, exceptions.APIException):
+        error = InvalidRequest(str(exc.detail))
+        error.status = exc.status_code
+        error.code = exc.default_code if exc.status_code != 400 else error.code
+        return error, {}
+    if isinstance(exc, (OperationalError, InterfaceError)):
+        return Unavailable("the database is out of reach or busy, try again"), {}
+    if isinstance(exc, (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, TimeoutError)):
+        return Unavailable("Redis is out of reach or a lock was not free, try again"), {}
+    return None, {}
+
+
+def first_sentence(detail, where=""):
+    """The first message of DRF's or Django's nested error details, with the path of field names before it."""
+    if isinstance(detail, dict):
+        field, inner = next(iter(detail.items()))
+        named = where if field in ("__all__", "non_field_errors", "detail") else f"{where}.{field}" if where else field
+        return first_sentence(inner, named)
+    if isinstance(detail, (list, tuple)):
+        index, inner = next((i, part) for i, part in enumerate(detail) if part)
+        return first_sentence(inner, f"{where}[{index}]" if isinstance(inner, (dict, list)) else where)
+    sentence = str(detail)
+    # Our own sentences name their field already.
+    return sentence if not where or sentence.startswith(where.rsplit(".", 1)[-1]) else f"{where}: {sentence}"

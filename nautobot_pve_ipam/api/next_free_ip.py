@@ -1,0 +1,213 @@
+"""The next-free-IP endpoints: preview (GET) and allocate (POST) in a prefix, a range, or a subnet by natural key."""
+
+import hashlib
+import json
+from itertools import islice
+
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, PolymorphicProxySerializer, extend_schema
+from nautobot.apps.constants import CHARFIELD_MAX_LENGTH
+from nautobot.core.constants import MAX_PAGE_SIZE_DEFAULT
+from nautobot.core.utils.config import get_settings_or_config
+from nautobot.ipam.models import IPAddressRange
+from rest_framework import serializers
+from rest_framework.response import Response
+
+from nautobot_pve_ipam import lookups
+from nautobot_pve_ipam.allocation import allocate
+from nautobot_pve_ipam.api.base import PVEIPAMView
+from nautobot_pve_ipam.api.fields import WholeNumberField
+from nautobot_pve_ipam.api.requests import (
+    AddressRequestSerializer,
+    FreeAddressSerializer,
+    HeldSerializer,
+    SearchSerializer,
+    build_search,
+    held_answer,
+    one_search,
+)
+from nautobot_pve_ipam.errors import InvalidRequest, NoFreeAddress
+from nautobot_pve_ipam.free_addresses import addresses
+from nautobot_pve_ipam.occupancy import to_int, to_text
+
+
+def max_page_size():
+    """Nautobot's maximum page size; at most so many addresses are shown or allocated in one call."""
+    return get_settings_or_config("MAX_PAGE_SIZE", fallback=MAX_PAGE_SIZE_DEFAULT) or MAX_PAGE_SIZE_DEFAULT
+
+
+class QuerySerializer(SearchSerializer):
+    """The search fields as a query has them, and how many addresses to show."""
+
+    limit = WholeNumberField(required=False, minimum=1, help_text="Addresses to show, 1 by default")
+    cluster = serializers.CharField(required=False)
+    zone = serializers.CharField(required=False)
+    ranges = None  # bodies only
+
+    def validate_limit(self, value):
+        if value > max_page_size():
+            raise serializers.ValidationError(f"limit {value} is more than Nautobot's page size {max_page_size()}")
+        return value
+
+
+QUERY_PARAMETERS = [
+    OpenApiParameter("range_start", str, description="First address to consider"),
+    OpenApiParameter("range_end", str, description="Last address to consider, inclusive"),
+    OpenApiParameter("offset", int, description="Free addresses to skip first, 0 or more"),
+    OpenApiParameter("exclude", str, many=True, description="Addresses, CIDRs or a-b ranges never to hand out"),
+]
+GUEST_EXAMPLE = {
+    "range_start": "10.0.0.100",
+    "range_end": "10.0.0.199",
+    "mac": "BC:24:11:00:00:01",
+    "vmid": 101,
+    "hostname": "web1",
+}
+
+
+class NextFreeIPView(PVEIPAMView):
+    """The next free addresses: shown by GET, which writes nothing, and allocated by POST, all or none.
+
+    POST with a `mac` that holds an address of the subnet already answers with that one (200 instead of 201), and so
+    does a repeated `Idempotency-Key` header. Subclasses find the prefix.
+    """
+
+    rights = {"GET": ("ipam.view_prefix",), "POST": ("ipam.view_prefix", "ipam.add_ipaddress")}
+
+    def find(self, request, **kwargs):
+        """The prefix named by the URL, and the interval within which alone to search, or None."""
+        raise NotImplementedError
+
+    @extend_schema(
+        parameters=[*QUERY_PARAMETERS, OpenApiParameter("limit", int, description="Addresses to show, 1 by default")],
+        responses={200: FreeAddressSerializer(many=True)},
+        examples=[
+            OpenApiExample(
+                "Next free address", value=[{"address": "10.0.0.100/24", "ip_version": 4}], response_only=True
+            )
+        ],
+    )
+    def get(self, request, **kwargs):
+        """Show the next free addresses without taking them."""
+        prefix, within = self.find(request, **kwargs)
+        query = self.validated_query(request)
+        search = build_search(prefix, one_search(query, []), within)
+        free = islice(addresses(search.free()), query.get("limit") or 1)
+        return Response(
+            [
+                {
+                    "address": f"{to_text(host, prefix.ip_version)}/{prefix.prefix_length}",
+                    "ip_version": prefix.ip_version,
+                }
+                for host in free
+            ]
+        )
+
+    @extend_schema(
+        parameters=[
+            *QUERY_PARAMETERS,
+            OpenApiParameter(
+                "Idempotency-Key",
+                str,
+                OpenApiParameter.HEADER,
+                description="Repeating a request with the same key within a day gets the same addresses",
+            ),
+        ],
+        request=PolymorphicProxySerializer(
+            component_name="NextFreeIPRequest",
+            serializers=[AddressRequestSerializer, AddressRequestSerializer(many=True)],
+            resource_type_field_name=None,
+        ),
+        responses={200: HeldSerializer, 201: HeldSerializer},
+        examples=[
+            OpenApiExample("For a guest, within a DHCP range", value=GUEST_EXAMPLE, request_only=True),
+            OpenApiExample("Two addresses, all or none", value=[{"vmid": 101}, {"vmid": 102}], request_only=True),
+        ],
+    )
+    def post(self, request, **kwargs):
+        """Allocate the next free address, or several: one object for one, a list of objects for a list."""
+        prefix, within = self.find(request, **kwargs)
+        query = self.validated_query(request)
+        bodies = self.validated_bodies(request)
+        where = one_search(query, bodies)
+        search = build_search(prefix, where, within)
+        scope = lookups.scope_of(prefix, cluster=where.get("cluster"), zone=where.get("zone"))
+        result = allocate(
+            search,
+            [AddressRequestSerializer.wanted(body) for body in bodies],
+            user=request.user,
+            scope=scope,
+            key=self.idempotency_key(request),
+            request_digest=digest(request),
+        )
+        answers = [held_answer(held, request) for held in result]
+        status = 201 if any(held.created for held in result) else 200
+        return Response(answers if isinstance(request.data, list) else answers[0], status=status)
+
+    @staticmethod
+    def validated_query(request):
+        # `exclude` may be repeated; of the others, as everywhere in Django, the last one counts.
+        query = request.query_params.dict()
+        if "exclude" in query:
+            query["exclude"] = request.query_params.getlist("exclude")
+        serializer = QuerySerializer(data=query)
+        serializer.is_valid(raise_exception=True)
+        return serializer.validated_data
+
+    @staticmethod
+    def validated_bodies(request):
+        many = isinstance(request.data, list)
+        if many and not request.data:
+            raise InvalidRequest("body: the list is empty, ask for at least one address", field="body")
+        if many and len(request.data) > max_page_size():
+            raise InvalidRequest(
+                f"body: {len(request.data)} addresses are more than the {max_page_size()} of one call", field="body"
+            )
+        serializer = AddressRequestSerializer(data=request.data, many=many, context={"request": request})
+        serializer.is_valid(raise_exception=True)
+        return serializer.validated_data if many else [serializer.validated_data]
+
+    @staticmethod
+    def idempotency_key(request):
+        key = request.headers.get("Idempotency-Key")
+        if key is not None and not 0 < len(key) <= CHARFIELD_MAX_LENGTH:
+            raise InvalidRequest(
+                f"Idempotency-Key has {len(key)} characters, 1 to {CHARFIELD_MAX_LENGTH} are allowed",
+                field="Idempotency-Key",
+            )
+        return key
+
+
+def digest(request):
+    """What tells two requests apart: path, query and body."""
+    text = json.dumps([request.path, sorted(request.query_params.lists()), request.data], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class PrefixNextFreeIPView(NextFreeIPView):
+    name = "Next Free IP of a Prefix"
+
+    def find(self, request, pk):
+        return lookups.visible_prefix(request.user, pk=pk), None
+
+
+class SubnetNextFreeIPView(NextFreeIPView):
+    name = "Next Free IP of a Subnet"
+
+    def find(self, request, namespace, subnet):
+        return lookups.visible_subnet_prefix(request.user, namespace, subnet), None
+
+
+class RangeNextFreeIPView(NextFreeIPView):
+    name = "Next Free IP of an IP Address Range"
+    rights = {
+        "GET": ("ipam.view_ipaddressrange",),
+        "POST": ("ipam.view_ipaddressrange", "ipam.add_ipaddress"),
+    }
+
+    def find(self, request, pk):
+        found = lookups.visible(
+            IPAddressRange.objects.select_related("parent__namespace"), request.user, "IP address range", pk=pk
+        )
+        if found.is_exclusive and request.method == "POST":
+            raise NoFreeAddress(f"No free address in {found}: the range is exclusive, Nautobot allows none in it")
+        return found.parent, (to_int(found.start_host), to_int(found.end_host))

@@ -1,0 +1,89 @@
+"""What can go wrong, each error with its HTTP status and machine code.
+
+    PVEIPAMError
+    +-- InvalidRequest       400 invalid            unparsable or contradictory input
+    +-- Forbidden            403 permission_denied  the token may not
+    +-- Missing              404 not_found          no such object, or the token may not see it
+    +-- Conflict             409 conflict           the state of things forbids it
+    |   +-- NoFreeAddress    409 no_free_address
+    |   +-- AddressTaken     409 address_taken
+    |   +-- SubnetNotEmpty   409 subnet_not_empty
+    |   +-- NotOurs          409 not_ours           made by somebody else: never deleted by PVE
+    |   +-- KeyReused        409 idempotency_key_reused
+    +-- Unavailable          503 unavailable        database or Redis out of reach; worth another try
+
+Every sentence names the field and the value, in ASCII on one line: it is also the HTTP reason phrase, the only
+thing that PVE's HTTP client shows to its user.
+"""
+
+from __future__ import annotations
+
+REASON_MAX_LENGTH = 200
+
+
+class PVEIPAMError(Exception):
+    """Base of all errors that callers of the services and of the REST API can meet.
+
+    `field` names the offending field of the request where there is one.
+    """
+
+    status = 500
+    code = "error"
+
+    def __init__(self, sentence: str, *, field: str | None = None) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+        self.field = field
+
+
+class InvalidRequest(PVEIPAMError):
+    status = 400
+    code = "invalid"
+
+
+class Forbidden(PVEIPAMError):
+    status = 403
+    code = "permission_denied"
+
+
+class Missing(PVEIPAMError):
+    status = 404
+    code = "not_found"
+
+
+class Conflict(PVEIPAMError):
+    status = 409
+    code = "conflict"
+
+
+class NoFreeAddress(Conflict):
+    code = "no_free_address"
+
+
+class AddressTaken(Conflict):
+    code = "address_taken"
+
+
+class SubnetNotEmpty(Conflict):
+    code = "subnet_not_empty"
+
+
+class NotOurs(Conflict):
+    code = "not_ours"
+
+
+class KeyReused(Conflict):
+    code = "idempotency_key_reused"
+
+
+class Unavailable(PVEIPAMError):
+    status = 503
+    code = "unavailable"
+    retry_after = 2  # seconds
+
+
+def one_line(sentence: str, limit: int = REASON_MAX_LENGTH) -> str:
+    """The sentence as HTTP allows it in a status line: printable ASCII, one line, at most `limit` characters."""
+    ascii_only = sentence.encode("ascii", "replace").decode("ascii")
+    line = " ".join("".join(c if c.isprintable() else " " for c in ascii_only).split())
+    return line if len(line) <= limit else line[: limit - 3] + "..."

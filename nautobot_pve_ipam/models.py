@@ -1,0 +1,283 @@
+"""What Proxmox VE (PVE) knows of the network, hung on Nautobot's own IPAM objects.
+
+A PVE subnet *is* a core Prefix, a DHCP range *is* a core IPAddressRange, an address *is* a core IPAddress.
+These tables add only what the core objects have no place for: cluster, zone, vnet, guest.
+"""
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.db import models
+from nautobot.apps.constants import CHARFIELD_MAX_LENGTH
+from nautobot.apps.models import BaseModel, MACAddressCharField, PrimaryModel, StatusField, extras_features
+
+from nautobot_pve_ipam.choices import ZoneTypeChoices
+
+VMID_MIN = 100
+VMID_MAX = 999_999_999
+#: PVE's own limit for the ids of zones and vnets (pve-sdn-zone-id, pve-sdn-vnet-id).
+SDN_ID_MAX_LENGTH = 8
+
+vmid_validators = (MinValueValidator(VMID_MIN), MaxValueValidator(VMID_MAX))
+sdn_id_validator = RegexValidator(
+    r"^[a-zA-Z][a-zA-Z0-9]{0,7}$",
+    "'%(value)s' is no PVE id: 1 to 8 letters and digits, starting with a letter.",
+)
+
+full_citizen = extras_features(
+    "custom_links",
+    "custom_validators",
+    "export_templates",
+    "graphql",
+    "webhooks",
+)
+
+
+@full_citizen
+class PVECluster(PrimaryModel):
+    """One PVE cluster, or a single node, by the name it gives itself."""
+
+    name = models.CharField(
+        max_length=CHARFIELD_MAX_LENGTH,
+        unique=True,
+        help_text="The name PVE gives the cluster (corosync's cluster_name), or a single node's name",
+    )
+    status = StatusField(blank=False, null=False)
+    virtualization_cluster = models.ForeignKey(
+        to="virtualization.Cluster",
+        on_delete=models.SET_NULL,
+        related_name="pve_clusters",
+        blank=True,
+        null=True,
+        verbose_name="virtualization cluster",
+        help_text="The same cluster in Nautobot's virtualization inventory",
+    )
+    description = models.CharField(max_length=CHARFIELD_MAX_LENGTH, blank=True)
+
+    clone_fields = ["status", "description"]
+
+    class Meta:
+        ordering = ("name",)
+        verbose_name = "PVE cluster"
+
+    def __str__(self):
+        return self.name
+
+
+@full_citizen
+class SDNZone(PrimaryModel):
+    """A PVE software-defined network (SDN) zone; it addresses from one Nautobot namespace.
+
+    Two clusters may each have a zone of the same name in one namespace.
+    """
+
+    namespace = models.ForeignKey(to="ipam.Namespace", on_delete=models.CASCADE, related_name="sdn_zones")
+    cluster = models.ForeignKey(
+        to="nautobot_pve_ipam.PVECluster",
+        on_delete=models.CASCADE,
+        related_name="sdn_zones",
+        blank=True,
+        null=True,
+        help_text="Empty where the namespace serves one PVE only",
+    )
+    name = models.CharField(
+        max_length=SDN_ID_MAX_LENGTH,
+        validators=[sdn_id_validator],
+        help_text="The zone's id in PVE, as in /etc/pve/sdn",
+    )
+    type = models.CharField(max_length=20, choices=ZoneTypeChoices, default=ZoneTypeChoices.SIMPLE)
+    dhcp = models.CharField(
+        max_length=20, blank=True, verbose_name="DHCP", help_text="The zone's DHCP back end in PVE, such as dnsmasq"
+    )
+    description = models.CharField(max_length=CHARFIELD_MAX_LENGTH, blank=True)
+
+    clone_fields = ["namespace", "cluster", "type", "dhcp"]
+    natural_key_field_names = ["namespace", "cluster", "name"]
+
+    class Meta:
+        ordering = ("namespace__name", "cluster__name", "name")
+        verbose_name = "SDN zone"
+        constraints = [
+            models.UniqueConstraint(fields=("namespace", "cluster", "name"), name="pve_ipam_zone_unique"),
+        ]
+
+    def __str__(self):
+        return f"{self.cluster.name}/{self.name}" if self.cluster_id else self.name
+
+    def clean(self):
+        super().clean()
+        # SQL lets two NULLs differ, so the constraint alone would admit two zones without a cluster.
+        if self.cluster_id is None and self.namespace_id is not None:
+            twins = SDNZone.objects.filter(namespace_id=self.namespace_id, cluster=None, name=self.name)
+            if twins.exclude(pk=self.pk).exists():
+                raise ValidationError({"name": f"Zone {self.name} exists already in namespace {self.namespace}."})
+
+
+@full_citizen
+class SDNVNet(PrimaryModel):
+    """A PVE virtual network (vnet) of a zone."""
+
+    zone = models.ForeignKey(to="nautobot_pve_ipam.SDNZone", on_delete=models.CASCADE, related_name="vnets")
+    name = models.CharField(
+        max_length=SDN_ID_MAX_LENGTH, validators=[sdn_id_validator], help_text="The vnet's id in PVE: its bridge's name"
+    )
+    alias = models.CharField(max_length=CHARFIELD_MAX_LENGTH, blank=True, help_text="PVE's alias of the vnet")
+    tag = models.PositiveIntegerField(
+        blank=True,
+        null=True,
+        validators=[MinValueValidator(1), MaxValueValidator(16_777_215)],
+        help_text="VLAN id (1 to 4094) or VXLAN id (1 to 16777215), as the zone's type asks",
+    )
+    vlan = models.ForeignKey(
+        to="ipam.VLAN",
+        on_delete=models.SET_NULL,
+        related_name="sdn_vnets",
+        blank=True,
+        null=True,
+        verbose_name="VLAN",
+    )
+    description = models.CharField(max_length=CHARFIELD_MAX_LENGTH, blank=True)
+
+    clone_fields = ["zone", "vlan"]
+    natural_key_field_names = ["zone", "name"]
+
+    class Meta:
+        ordering = ("zone__name", "name")
+        verbose_name = "SDN vnet"
+        constraints = [models.UniqueConstraint(fields=("zone", "name"), name="pve_ipam_vnet_unique")]
+
+    def __str__(self):
+        return f"{self.zone}/{self.name}"
+
+
+@full_citizen
+class SDNSubnet(PrimaryModel):
+    """A PVE subnet: one vnet's record on a core Prefix. Two clusters may each have theirs on the same Prefix."""
+
+    vnet = models.ForeignKey(to="nautobot_pve_ipam.SDNVNet", on_delete=models.CASCADE, related_name="subnets")
+    prefix = models.ForeignKey(to="ipam.Prefix", on_delete=models.CASCADE, related_name="sdn_subnets")
+    gateway = models.GenericIPAddressField(
+        blank=True,
+        null=True,
+        help_text="Address of the subnet's gateway; outside the subnet only for a point-to-point /32 or /128",
+    )
+    snat = models.BooleanField(
+        default=False, verbose_name="SNAT", help_text="PVE translates the guests' source addresses"
+    )
+    dns_zone_prefix = models.CharField(
+        max_length=CHARFIELD_MAX_LENGTH,
+        blank=True,
+        verbose_name="DNS zone prefix",
+        help_text="PVE puts it between hostname and DNS zone",
+    )
+    adopted = models.BooleanField(
+        default=False, help_text="The prefix was there before PVE used it: letting it go never deletes it"
+    )
+    dhcp_ranges = models.ManyToManyField(
+        to="ipam.IPAddressRange",
+        through="nautobot_pve_ipam.SDNDHCPRange",
+        related_name="sdn_subnets",
+        blank=True,
+        verbose_name="DHCP ranges",
+    )
+
+    natural_key_field_names = ["vnet", "prefix"]
+
+    class Meta:
+        ordering = ("prefix__ip_version", "prefix__network", "prefix__prefix_length", "vnet__name")
+        verbose_name = "SDN subnet"
+        constraints = [models.UniqueConstraint(fields=("vnet", "prefix"), name="pve_ipam_subnet_unique")]
+
+    def __str__(self):
+        return f"{self.prefix} ({self.vnet})"
+
+    @property
+    def pve_id(self):
+        """The subnet's id without its zone, as PVE and our URLs write it: `10.0.0.0-24`."""
+        return f"{self.prefix.network}-{self.prefix.prefix_length}"
+
+
+@extras_features("graphql")
+class SDNDHCPRange(BaseModel):
+    """Which core IP address ranges a subnet's DHCP hands out from, and whether PVE made them."""
+
+    subnet = models.ForeignKey(
+        to="nautobot_pve_ipam.SDNSubnet", on_delete=models.CASCADE, related_name="dhcp_range_links"
+    )
+    ip_address_range = models.ForeignKey(
+        to="ipam.IPAddressRange", on_delete=models.CASCADE, related_name="sdn_subnet_links"
+    )
+    adopted = models.BooleanField(default=False, help_text="The range was there before PVE used it")
+
+    natural_key_field_names = ["subnet", "ip_address_range"]
+
+    class Meta:
+        ordering = ("ip_address_range__ip_version", "ip_address_range__start_host")
+        verbose_name = "SDN DHCP range"
+        constraints = [
+            models.UniqueConstraint(fields=("subnet", "ip_address_range"), name="pve_ipam_dhcp_range_unique")
+        ]
+
+    def __str__(self):
+        return str(self.ip_address_range)
+
+
+@full_citizen
+class Allocation(PrimaryModel):
+    """An address held for a guest or a gateway: what PVE knows of one core IPAddress.
+
+    `vmid` is PVE's id of the guest, 100 to 999999999. The record goes with its address.
+    """
+
+    ip_address = models.OneToOneField(
+        to="ipam.IPAddress", on_delete=models.CASCADE, related_name="pve_allocation", verbose_name="IP address"
+    )
+    subnet = models.ForeignKey(
+        to="nautobot_pve_ipam.SDNSubnet",
+        on_delete=models.SET_NULL,
+        related_name="allocations",
+        blank=True,
+        null=True,
+        help_text="Empty where the address was not asked for by a PVE",
+    )
+    mac = MACAddressCharField(blank=True, default="", db_index=True, verbose_name="MAC address")
+    vmid = models.PositiveIntegerField(
+        blank=True, null=True, db_index=True, validators=vmid_validators, verbose_name="VMID"
+    )
+    hostname = models.CharField(max_length=CHARFIELD_MAX_LENGTH, blank=True, db_index=True)
+    is_gateway = models.BooleanField(default=False, verbose_name="gateway")
+    last_seen = models.DateTimeField(
+        blank=True, null=True, editable=False, help_text="When PVE last asked for or confirmed this address"
+    )
+
+    natural_key_field_names = ["ip_address"]
+
+    class Meta:
+        ordering = ("ip_address__ip_version", "ip_address__host")
+        verbose_name = "allocation"
+
+    def __str__(self):
+        return f"{self.ip_address} {self.hostname}".rstrip()
+
+
+class IdempotencyKey(BaseModel):
+    """The answer already given to one `Idempotency-Key` of one user, kept for a day.
+
+    Source: the IETF draft "The Idempotency-Key HTTP Header Field".
+    """
+
+    user = models.ForeignKey(to=settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    key = models.CharField(max_length=CHARFIELD_MAX_LENGTH)
+    request_digest = models.CharField(max_length=64)
+    ip_address_ids = models.JSONField(default=list)
+    created = models.DateTimeField(auto_now_add=True, db_index=True)
+
+    is_metadata_associable_model = False
+    natural_key_field_names = ["user", "key"]
+
+    class Meta:
+        ordering = ("created",)
+        constraints = [models.UniqueConstraint(fields=("user", "key"), name="pve_ipam_idempotency_key_unique")]
+
+    def __str__(self):
+        return self.key

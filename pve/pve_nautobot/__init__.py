@@ -1,0 +1,26 @@
+"""A small client of nautobot-pve-ipam for a Proxmox VE node: standard library only.
+
+    from pve_nautobot import Client
+    client = Client("https://nautobot.example.com", "pve", token)
+    client.next_free_ip("10.0.0.0/24", mac="BC:24:11:00:00:01", hostname="web", vmid=100).address
+
+`errors` shows the tree of what can be raised, `cli` is the `pve-nautobot` command.
+"""
+
+__version__ = "0.1.0"
+
+from .answers import Allocation, Found, FreeAddress, NamespaceStatus, Subnet
+from .client import Client
+from .errors import PveNautobotError
+from .values import UNCHANGED
+
+__all__ = [
+    "UNCHANGED",
+    "Allocation",
+    "Client",
+    "Found",
+    "FreeAddress",
+    "NamespaceStatus",
+    "PveNautobotError",
+    "Subnet",
+]

@@ -1,0 +1,148 @@
+"""What Nautobot answers, as frozen dataclasses. `raw` is the answer as it came; a wrong one is a ProtocolError."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from types import NoneType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .errors import ProtocolError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+_A = TypeVar("_A", bound="DataclassInstance")
+_KINDS = {"str": (str,), "int": (int,), "bool": (bool,), "str | None": (str, NoneType), "int | None": (int, NoneType)}
+"""What the JSON must hold for a field, by the field's annotation."""
+
+
+@dataclass(frozen=True)
+class NamespaceStatus:
+    """`ready`: the token may do all that the hooks need; `missing` lists the permissions it lacks."""
+
+    namespace: str
+    ready: bool
+    missing: tuple[str, ...]
+    detail: str
+    nautobot_version: str | None
+    app_version: str | None
+    raw: Any = field(repr=False, compare=False)
+
+    @classmethod
+    def from_json(cls, answer: object) -> NamespaceStatus:
+        missing = tuple(str(name) for name in _take(_mapping(answer), "missing", list))
+        return _read(cls, answer, missing=missing)
+
+
+@dataclass(frozen=True)
+class Subnet:
+    """`created`: made by this call; `adopted`: the prefix was there before PVE and is never deleted by it."""
+
+    id: str
+    prefix: str
+    cluster: str | None
+    zone: str
+    vnet: str
+    gateway: str | None
+    dhcp_ranges: tuple[tuple[str, str], ...]
+    snat: bool
+    dns_zone_prefix: str | None
+    adopted: bool
+    created: bool
+    raw: Any = field(repr=False, compare=False)
+
+    @classmethod
+    def from_json(cls, answer: object, *, created: bool) -> Subnet:
+        entries = [_mapping(entry) for entry in _take(_mapping(answer), "dhcp_ranges", list)]
+        ranges = tuple((_take(entry, "start", str), _take(entry, "end", str)) for entry in entries)
+        return _read(cls, answer, dhcp_ranges=ranges, created=created)
+
+
+@dataclass(frozen=True)
+class FreeAddress:
+    """An address with its subnet's prefix length that is free at this moment; nothing is reserved."""
+
+    address: str
+    ip_version: int
+
+    @classmethod
+    def from_json(cls, answer: object) -> FreeAddress:
+        data = _mapping(answer)
+        return cls(_address(data), _take(data, "ip_version", int))
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """An address held for a guest or gateway; `address` has the prefix length, `ip` is the address alone."""
+
+    id: str
+    address: str
+    ip_version: int
+    mac: str | None
+    vmid: int | None
+    hostname: str | None
+    is_gateway: bool
+    cluster: str | None
+    zone: str | None
+    vnet: str | None
+    created: bool
+    raw: Any = field(repr=False, compare=False)
+
+    @property
+    def ip(self) -> str:
+        return self.address.partition("/")[0]
+
+    @classmethod
+    def from_json(cls, answer: object, *, created: bool) -> Allocation:
+        return _read(cls, answer, address=_address(_mapping(answer)), created=created)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a MAC holds: the address PVE takes per family, and every allocation."""
+
+    ip4: str | None
+    ip6: str | None
+    results: tuple[Allocation, ...]
+    raw: Any = field(repr=False, compare=False)
+
+    @classmethod
+    def from_json(cls, answer: object) -> Found:
+        entries = _take(_mapping(answer), "results", list)
+        return _read(cls, answer, results=tuple(Allocation.from_json(entry, created=False) for entry in entries))
+
+
+def _read(cls: type[_A], answer: object, **given: object) -> _A:
+    """Build a dataclass from the JSON keys that its fields are named after, and from what is given."""
+    data = _mapping(answer)
+    build: Callable[..., _A] = cls
+    plain = [entry for entry in fields(cls) if entry.name not in {"raw", *given}]
+    read = {entry.name: _take(data, entry.name, _KINDS[str(entry.type)]) for entry in plain}
+    return build(raw=answer, **given, **read)
+
+
+def _mapping(answer: object) -> Mapping[str, Any]:
+    if not isinstance(answer, dict):
+        raise ProtocolError("Nautobot's answer is not the JSON object that was expected: is the App's version right?")
+    return answer
+
+
+def _take(data: Mapping[str, Any], key: str, kind: type | tuple[type, ...]) -> Any:
+    value = data.get(key)
+    if not isinstance(value, kind):
+        raise ProtocolError(f"Nautobot's answer has no usable {key!r}: is the App's version right?")
+    return value
+
+
+def _address(data: Mapping[str, Any]) -> str:
+    """A guest must never get a thing that is no address, whatever the server says."""
+    text: str = _take(data, "address", str)
+    try:
+        usable = "/" in text and not ipaddress.ip_interface(text).ip.is_unspecified
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ProtocolError(f"Nautobot's answer {text[:60]!r} is not an address with its prefix length")
+    return text

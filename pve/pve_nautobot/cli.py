@@ -1,0 +1,297 @@
+"""pve-nautobot: addresses for Proxmox VE guests from Nautobot.
+
+The answer alone goes to stdout, messages to stderr; with --json the answer's JSON, and for an error
+{"error": sentence, "code": .., "status": HTTP status or null}, goes to stdout.
+
+Options stand before or after the verb. Their defaults come from the environment:
+  PVE_NAUTOBOT_URL          Nautobot's root or API root, https://nautobot.example.com/api
+  PVE_NAUTOBOT_NAMESPACE    the Nautobot namespace
+  PVE_NAUTOBOT_CLUSTER      this PVE's name, where several share the namespace
+  PVE_NAUTOBOT_FINGERPRINT  SHA-256 of the server's certificate, to pin it
+  PVE_NAUTOBOT_TOKEN        the API token, or
+  PVE_NAUTOBOT_TOKEN_FILE   a file with it, mode 600; --token-file goes before both
+
+Exit status:
+  0  done
+  1  anything else (Nautobot refused the values, or failed)
+  2  usage or configuration
+  3  no usable answer: unreachable, time-out, TLS, 502 to 504, not the App
+  4  not allowed (401, 403; verify: permissions are missing)
+  5  not found (find: the MAC holds no address)
+  6  no free address
+  7  conflict: taken, not empty, not PVE's
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from . import __version__, errors, values
+from .answers import Allocation
+from .client import Client
+from .errors import ConfigurationError, PveNautobotError
+from .values import UNCHANGED
+
+_EXIT_CODES: tuple[tuple[type[PveNautobotError], int], ...] = (
+    (ConfigurationError, 2),
+    (errors.TransportError, 3),
+    (errors.Unavailable, 3),
+    (errors.NotAuthorized, 4),
+    (errors.NotFound, 5),
+    (errors.NoFreeAddress, 6),
+    (errors.Conflict, 7),
+    (PveNautobotError, 1),
+)
+
+
+@dataclass(frozen=True)
+class _Output:
+    """`text` for a person, `data` for --json, `note` for stderr."""
+
+    text: str = ""
+    data: Any = None
+    exit_code: int = 0
+    note: str = ""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    as_json = "--json" in arguments
+    try:
+        args = _parser().parse_args(arguments)
+        output: _Output = args.run(_client(args), args)
+    except PveNautobotError as error:
+        failure = {"error": str(error), "code": error.code, "status": error.status}
+        exit_code = next(code for kind, code in _EXIT_CODES if isinstance(error, kind))
+        output = _Output("", failure, exit_code, str(error))
+    except KeyboardInterrupt:
+        return 130
+    if output.note:
+        _say(output.note)
+    text = json.dumps({} if output.data is None else output.data) if as_json else output.text
+    if text:
+        sys.stdout.write(f"{text}\n")
+    return output.exit_code
+
+
+def _say(message: str) -> None:
+    sys.stderr.write(f"pve-nautobot: {message}\n")
+
+
+def _client(args: argparse.Namespace) -> Client:
+    def setting(name: str, required: bool = False) -> str | None:
+        value = getattr(args, name, None) or os.environ.get(f"PVE_NAUTOBOT_{name.upper()}")
+        if required and not value:
+            raise ConfigurationError(f"{name} is missing: --{name} or PVE_NAUTOBOT_{name.upper()}")
+        return value
+
+    return Client(
+        setting("url", required=True) or "",
+        setting("namespace", required=True) or "",
+        _token(getattr(args, "token_file", None)),
+        cluster=setting("cluster"),
+        fingerprint=setting("fingerprint"),
+        timeout=getattr(args, "timeout", 30.0),
+    )
+
+
+def _token(path: str | None) -> str:
+    token = os.environ.get("PVE_NAUTOBOT_TOKEN")
+    if path is None and token:
+        return token
+    path = path or os.environ.get("PVE_NAUTOBOT_TOKEN_FILE")
+    if not path:
+        raise ConfigurationError("the token is missing: --token-file, PVE_NAUTOBOT_TOKEN or PVE_NAUTOBOT_TOKEN_FILE")
+    try:
+        if Path(path).stat().st_mode & 0o077:
+            _say(f"warning: token file {path} is open to group or others: chmod 600 {path}")
+        return Path(path).read_text(encoding="ascii").strip()
+    except OSError as error:
+        raise ConfigurationError(f"token file {path} cannot be read: {error.strerror}") from None
+    except UnicodeError:
+        raise ConfigurationError(f"token file {path} holds characters that no token has") from None
+
+
+def _allocation(allocation: Allocation) -> _Output:
+    return _Output(allocation.address, allocation.raw)
+
+
+def _verify(client: Client, args: argparse.Namespace) -> _Output:
+    status = client.verify()
+    versions = f"Nautobot {status.nautobot_version}, App {status.app_version}"
+    text = f"{status.namespace}: {'ready' if status.ready else 'not ready'} ({versions})"
+    lacks = f" Missing: {', '.join(status.missing)}." if status.missing else ""
+    return _Output(text, status.raw, 0 if status.ready else 4, "" if status.ready else status.detail + lacks)
+
+
+def _next_free_ip(client: Client, args: argparse.Namespace) -> _Output:
+    ranges = [values.parse_range("--range", text) for text in args.range]
+    if args.preview:
+        if len(ranges) > 1:
+            raise ConfigurationError("--preview looks at one --range at a time")
+        start, end = ranges[0] if ranges else (None, None)
+        found = client.preview(
+            args.subnet,
+            range_start=start,
+            range_end=end,
+            offset=args.offset,
+            exclude=args.exclude,
+            limit=1 if args.limit is None else args.limit,
+        )
+        return _Output("\n".join(free.address for free in found), [asdict(free) for free in found])
+    if args.limit is not None:
+        raise ConfigurationError("--limit goes with --preview")
+    return _allocation(
+        client.next_free_ip(
+            args.subnet,
+            ranges=ranges,
+            offset=args.offset,
+            exclude=args.exclude,
+            mac=args.mac,
+            hostname=args.hostname,
+            vmid=args.vmid,
+            zone=args.zone,
+        )
+    )
+
+
+def _put_subnet(client: Client, args: argparse.Namespace) -> _Output:
+    """An empty value on the command line clears the property."""
+    subnet = client.put_subnet(
+        args.cidr,
+        args.zone,
+        args.vnet,
+        gateway=UNCHANGED if args.gateway is None else args.gateway or None,
+        dhcp_ranges=UNCHANGED
+        if args.dhcp_range is None
+        else [values.parse_range("--dhcp-range", text) for text in args.dhcp_range if text],
+        snat=UNCHANGED if args.snat is None else args.snat,
+        dns_zone_prefix=UNCHANGED if args.dns_zone_prefix is None else args.dns_zone_prefix or None,
+        adopt=args.adopt,
+    )
+    return _Output(subnet.prefix, subnet.raw)
+
+
+def _del_subnet(client: Client, args: argparse.Namespace) -> _Output:
+    client.del_subnet(args.cidr, zone=args.zone, vnet=args.vnet)
+    return _Output()
+
+
+def _add_ip(client: Client, args: argparse.Namespace) -> _Output:
+    guest = {"hostname": args.hostname, "mac": args.mac, "vmid": args.vmid, "zone": args.zone}
+    return _allocation(client.add_ip(args.ip, gateway=args.gateway, vnet=args.vnet, **guest))
+
+
+def _update_ip(client: Client, args: argparse.Namespace) -> _Output:
+    guest = {"hostname": args.hostname, "mac": args.mac, "vmid": args.vmid, "zone": args.zone}
+    return _allocation(client.update_ip(args.ip, **guest))
+
+
+def _release(client: Client, args: argparse.Namespace) -> _Output:
+    client.del_ip(args.ip, zone=args.zone)
+    return _Output()
+
+
+def _find(client: Client, args: argparse.Namespace) -> _Output:
+    found = client.get_ips_from_mac(args.mac, zone=args.zone)
+    addresses = [ip for ip in (found.ip4, found.ip6) if ip]
+    if addresses:
+        return _Output("\n".join(addresses), found.raw)
+    return _Output("", found.raw, 5, f"{args.mac} holds no address")
+
+
+class _Parser(argparse.ArgumentParser):
+    """Errors go the way of all errors, so that --json shows them too; no abbreviations: --token is not --token-file."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigurationError(f"{message} (see {self.prog} --help)")
+
+
+def _refuse_token(value: str) -> NoReturn:
+    raise argparse.ArgumentTypeError(
+        "every user of this machine can read a command line: use --token-file or PVE_NAUTOBOT_TOKEN"
+    )
+
+
+def _parser() -> _Parser:
+    common = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
+    for name in ("url", "namespace", "cluster", "fingerprint", "token-file"):
+        common.add_argument(f"--{name}", help=f"default: PVE_NAUTOBOT_{name.replace('-', '_').upper()}")
+    common.add_argument("--token", type=_refuse_token, help=argparse.SUPPRESS)
+    common.add_argument("--timeout", type=float, metavar="SECONDS", help="for the whole call with its repeats (30)")
+    common.add_argument("--json", action="store_true", help="print the answer's JSON")
+
+    parser = _Parser(
+        prog="pve-nautobot",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[common],
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+
+    def verb(name: str, run: object, summary: str, *positional: str) -> _Parser:
+        made: _Parser = verbs.add_parser(name, help=summary, description=summary, parents=[common])
+        made.set_defaults(run=run)
+        for argument in positional:
+            made.add_argument(argument, metavar=argument.upper())
+        return made
+
+    def guest(made: _Parser) -> None:
+        made.add_argument("--mac", help="the network device's MAC; asking again with it gives the same address")
+        made.add_argument("--hostname")
+        made.add_argument("--vmid", type=int, help="100 to 999999999")
+        made.add_argument("--zone", help="the SDN zone")
+
+    verb("verify", _verify, "is the namespace there, may the token do all that PVE needs")
+
+    made = verb(
+        "next-free-ip", _next_free_ip, "take the lowest free address of SUBNET (10.0.0.0/24, 10.0.0.0-24)", "subnet"
+    )
+    made.add_argument(
+        "--range", action="append", default=[], metavar="START-END", help="only in it; repeatable, in order"
+    )
+    made.add_argument("--offset", type=int, default=0, metavar="N", help="skip N free addresses")
+    made.add_argument("--exclude", action="append", default=[], metavar="X", help="address, CIDR or a-b; repeatable")
+    guest(made)
+    made.add_argument("--preview", action="store_true", help="show what is free, take nothing; the guest is ignored")
+    made.add_argument("--limit", type=int, metavar="N", help="with --preview: show N (1)")
+
+    made = verb("release", _release, "give an address back", "ip")
+    made.add_argument("--zone", help="the SDN zone")
+
+    for name in ("add-subnet", "update-subnet"):
+        made = verb(name, _put_subnet, "register a subnet, or bring it up to date; '' clears a value", "cidr")
+        made.add_argument("--zone", required=True)
+        made.add_argument("--vnet", required=True)
+        made.add_argument("--gateway", metavar="IP")
+        made.add_argument("--dhcp-range", action="append", metavar="START-END", help="repeatable; all that there are")
+        made.add_argument("--snat", action=argparse.BooleanOptionalAction, default=None)
+        made.add_argument("--dns-zone-prefix")
+        made.add_argument("--adopt", action="store_true", help="take over a prefix that Nautobot has already")
+
+    made = verb("del-subnet", _del_subnet, "remove a subnet that holds no guests", "cidr")
+    made.add_argument("--zone")
+    made.add_argument("--vnet")
+
+    made = verb("add-ip", _add_ip, "take this address", "ip")
+    guest(made)
+    made.add_argument("--gateway", action="store_true", help="it is the subnet's gateway")
+    made.add_argument("--vnet")
+
+    guest(verb("update-ip", _update_ip, "change what is known of an address's guest", "ip"))
+
+    made = verb("find", _find, "the addresses that a MAC holds", "mac")
+    made.add_argument("--zone", help="the SDN zone")
+    return parser

@@ -1,0 +1,309 @@
+"""The client: one method per hook of PVE's IPAM interface, each one HTTP call, safely repeated.
+
+A call is repeated (at most twice, within `timeout`) when no answer came or the server is out of service, and only
+where a repeat cannot take a second address: every verb of the contract is idempotent but POST, and each POST
+carries an Idempotency-Key that its repeats carry too.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from . import __version__, values
+from .answers import Allocation, Found, FreeAddress, NamespaceStatus, Subnet
+from .errors import ApiError, ConfigurationError, ProtocolError, PveNautobotError, api_error
+from .transport import HttpTransport, Request, Response, Transport
+from .values import UNCHANGED, Range, Unchanged
+
+_PAUSES = (0.5, 1.0)
+"""Seconds before the first and the second repeat; a Retry-After may lengthen them."""
+
+
+class Client:
+    """Addresses of one namespace.
+
+    `url`: Nautobot's root or its API root. `cluster`: this PVE's name, where several share a namespace.
+    `fingerprint`: SHA-256 of the server's certificate, which is then the only one accepted, whoever signed it.
+    `timeout`: seconds for a call with all its repeats; an attempt that may be followed by another gets half of what
+    is left. Every method raises the errors of `errors`: ConfigurationError before any request, TransportError,
+    ApiError. Optional arguments that are None are not sent.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        namespace: str,
+        token: str,
+        *,
+        cluster: str | None = None,
+        fingerprint: str | None = None,
+        timeout: float = 30.0,
+        transport: Transport | None = None,
+        sleep: Callable[[float], object] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if not namespace:
+            raise ConfigurationError("namespace is empty")
+        if not (math.isfinite(timeout) and timeout > 0):
+            raise ConfigurationError(f"timeout {timeout} is not a number of seconds above 0")
+        pinned = values.fingerprint(fingerprint) if fingerprint else None
+        self._base = f"{values.base_url(url)}namespaces/{quote(namespace, safe='')}/"
+        if pinned and not self._base.startswith("https:"):
+            raise ConfigurationError(f"fingerprint: {url!r} is not https, there is no certificate to compare")
+        self._token = values.token(token)
+        self._cluster = cluster or None
+        self._timeout = timeout
+        self._transport = transport or HttpTransport(pinned)
+        self._sleep = sleep
+        self._clock = clock
+
+    def __repr__(self) -> str:
+        return f"<Client of {self._base}>"
+
+    def verify(self) -> NamespaceStatus:
+        """Whether the namespace is there and the token may do what the hooks need."""
+        return NamespaceStatus.from_json(self._call("GET", "")[0])
+
+    def put_subnet(
+        self,
+        subnet: str,
+        zone: str,
+        vnet: str,
+        *,
+        gateway: str | Unchanged | None = UNCHANGED,
+        dhcp_ranges: Iterable[Range] | Unchanged = UNCHANGED,
+        snat: bool | Unchanged = UNCHANGED,
+        dns_zone_prefix: str | Unchanged | None = UNCHANGED,
+        adopt: bool = False,
+    ) -> Subnet:
+        """PVE's add_subnet and update_subnet. None and () clear. `adopt`: take over a prefix that is there already.
+
+        The gateway's address is registered by add_ip with `gateway`, as PVE does it.
+        """
+        net = values.subnet("subnet", subnet)
+        body = {
+            "zone": zone,
+            "vnet": vnet,
+            "gateway": values.address("gateway", gateway) if isinstance(gateway, str) else gateway,
+            "dhcp_ranges": dhcp_ranges
+            if isinstance(dhcp_ranges, Unchanged)
+            else values.ranges("dhcp_ranges", net, dhcp_ranges),
+            "snat": snat,
+            "dns_zone_prefix": dns_zone_prefix,
+            "adopt": adopt or UNCHANGED,
+            "cluster": self._cluster or UNCHANGED,
+        }
+        answer, created = self._call(
+            "PUT", _subnet_path(net), body={key: value for key, value in body.items() if value is not UNCHANGED}
+        )
+        return Subnet.from_json(answer, created=created)
+
+    def del_subnet(self, subnet: str, *, zone: str | None = None, vnet: str | None = None) -> None:
+        """Also succeeds when it is gone already. Conflict while it holds more than gateways."""
+        net = values.subnet("subnet", subnet)
+        self._call("DELETE", _subnet_path(net), query={"zone": zone, "vnet": vnet, "cluster": self._cluster})
+
+    def next_free_ip(
+        self,
+        subnet: str,
+        *,
+        range_start: str | None = None,
+        range_end: str | None = None,
+        ranges: Iterable[Range] = (),
+        offset: int = 0,
+        exclude: Iterable[str] = (),
+        mac: str | None = None,
+        hostname: str | None = None,
+        vmid: int | None = None,
+        zone: str | None = None,
+    ) -> Allocation:
+        """PVE's add_next_freeip and add_range_next_freeip: take the lowest free address.
+
+        Bounds are inclusive; `ranges` instead of them are searched in their order. `offset`: free addresses to skip
+        first. `exclude`: addresses, CIDRs or `a-b`. A `mac` that holds an address there gets that one again
+        (`created` is False). Raises NoFreeAddress when all is taken.
+        """
+        net = values.subnet("subnet", subnet)
+        start, end = values.bounds("range", net, range_start, range_end)
+        several = values.ranges("range", net, ranges)
+        if several and (start or end):
+            raise ConfigurationError("range: give either range_start and range_end, or ranges")
+        body = {
+            "range_start": start,
+            "range_end": end,
+            "ranges": several or None,
+            "offset": values.number("offset", offset, 0) or None,
+            "exclude": [values.excluded("exclude", entry) for entry in exclude] or None,
+            **self._guest(mac, hostname, vmid, zone),
+        }
+        answer, created = self._call("POST", f"{_subnet_path(net)}next-free-ip/", body=_known(body))
+        return Allocation.from_json(answer, created=created)
+
+    def preview(
+        self,
+        subnet: str,
+        *,
+        range_start: str | None = None,
+        range_end: str | None = None,
+        offset: int = 0,
+        exclude: Iterable[str] = (),
+        limit: int = 1,
+    ) -> tuple[FreeAddress, ...]:
+        """The next `limit` (1 or more) free addresses; takes none of them."""
+        net = values.subnet("subnet", subnet)
+        start, end = values.bounds("range", net, range_start, range_end)
+        query = {
+            "range_start": start,
+            "range_end": end,
+            "offset": values.number("offset", offset, 0) or None,
+            "exclude": [values.excluded("exclude", entry) for entry in exclude],
+            "limit": values.number("limit", limit, 1),
+        }
+        answer, _ = self._call("GET", f"{_subnet_path(net)}next-free-ip/", query=query)
+        if not isinstance(answer, list):
+            raise ProtocolError("Nautobot's answer is not the JSON list that was expected: is the App's version right?")
+        return tuple(FreeAddress.from_json(entry) for entry in answer)
+
+    def add_ip(
+        self,
+        ip: str,
+        *,
+        hostname: str | None = None,
+        mac: str | None = None,
+        vmid: int | None = None,
+        gateway: bool = False,
+        zone: str | None = None,
+        vnet: str | None = None,
+    ) -> Allocation:
+        """Take this address. Conflict when another guest holds it."""
+        body = {**self._guest(mac, hostname, vmid, zone), "gateway": gateway, "vnet": vnet}
+        answer, created = self._call("PUT", _ip_path(ip), body=_known(body))
+        return Allocation.from_json(answer, created=created)
+
+    def update_ip(
+        self,
+        ip: str,
+        *,
+        hostname: str | None = None,
+        mac: str | None = None,
+        vmid: int | None = None,
+        zone: str | None = None,
+    ) -> Allocation:
+        """Change what is known of the guest. NotFound when the address is not held."""
+        if hostname is None and mac is None and vmid is None:
+            raise ConfigurationError("nothing to change: give a hostname, mac or vmid")
+        answer, _ = self._call("PATCH", _ip_path(ip), body=_known(self._guest(mac, hostname, vmid, zone)))
+        return Allocation.from_json(answer, created=False)
+
+    def del_ip(self, ip: str, *, zone: str | None = None) -> None:
+        """Release an address; also succeeds when it is free already. Conflict when it is not PVE's."""
+        self._call("DELETE", _ip_path(ip), query={"zone": zone, "cluster": self._cluster})
+
+    def get_ips_from_mac(self, mac: str, *, zone: str | None = None) -> Found:
+        """What a MAC holds, nothing found being an answer too."""
+        query = {"mac": values.mac("mac", mac), "zone": zone, "cluster": self._cluster}
+        return Found.from_json(self._call("GET", "ips/", query=query)[0])
+
+    def _guest(self, mac: str | None, hostname: str | None, vmid: int | None, zone: str | None) -> dict[str, Any]:
+        return {
+            "mac": None if mac is None else values.mac("mac", mac),
+            "hostname": hostname,
+            "vmid": None if vmid is None else values.vmid("vmid", vmid),
+            "zone": zone,
+            "cluster": self._cluster,
+        }
+
+    def _call(
+        self, method: str, path: str, *, query: Mapping[str, Any] | None = None, body: Mapping[str, Any] | None = None
+    ) -> tuple[Any, bool]:
+        """The answer's JSON (None for none), and whether something was created."""
+        headers = {
+            "Authorization": f"Token {self._token}",
+            "Accept": "application/json",
+            "User-Agent": f"pve-nautobot/{__version__}",
+            "Connection": "close",
+        }
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        if method == "POST":
+            headers["Idempotency-Key"] = str(uuid.uuid4())
+        search = urlencode(_known(query or {}), doseq=True, safe=":")
+        url = f"{self._base}{path}{'?' if search else ''}{search}"
+        content = None if body is None else json.dumps(body).encode()
+        response = self._send(Request(method, url, headers, content, self._timeout))
+        return self._decode(response), response.status == 201
+
+    def _send(self, request: Request) -> Response:
+        deadline = self._clock() + self._timeout
+        for pause in (*_PAUSES, None):
+            left = deadline - self._clock()
+            try:
+                response = self._transport.send(replace(request, timeout=left if pause is None else left / 2))
+                if not 200 <= response.status < 300:
+                    raise self._error(response)
+                return response
+            except PveNautobotError as error:
+                wait = max(pause or 0, getattr(error, "retry_after", None) or 0)
+                if pause is None or not error.repeatable or self._clock() + wait >= deadline:
+                    raise
+                self._sleep(wait)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _decode(self, response: Response) -> Any:
+        if response.status == 204:
+            return None
+        try:
+            return json.loads(response.body)
+        except (ValueError, RecursionError):
+            what = "a web page" if response.body.lstrip()[:1] == b"<" else "something that is not JSON"
+            raise ProtocolError(f"{self._base} answered {what}: is the url right and the App installed?") from None
+
+    def _error(self, response: Response) -> ApiError | ProtocolError:
+        """What a status outside 200 to 299 means; the App's sentence where there is one, else the reason phrase."""
+        if response.status < 400:
+            where = self._clean(response.headers.get("location", "elsewhere"))
+            return ProtocolError(f"{self._base} redirects to {where}: not followed, correct the url")
+        try:
+            data = json.loads(response.body)
+        except (ValueError, RecursionError):
+            data = None
+        if not isinstance(data, dict):
+            if response.status == 404:
+                return ProtocolError(f"{self._base} is no address of the App: is the url right and the App installed?")
+            data = {"detail": f"HTTP {response.status} {response.reason}"}
+        if "detail" in data:
+            code, detail = str(data.get("code", f"http_{response.status}")), str(data["detail"])
+        else:
+            code = "invalid"
+            detail = "; ".join(f"{key}: {_sentence(value)}" for key, value in data.items()) or response.reason
+        seconds = response.headers.get("retry-after", "")
+        retry_after = float(seconds) if seconds.isascii() and seconds.isdigit() else None
+        return api_error(response.status, self._clean(code), self._clean(detail), retry_after)
+
+    def _clean(self, text: str) -> str:
+        """One printable line, fit for a terminal, that does not repeat the token should a proxy echo it."""
+        line = "".join(char if char.isprintable() else " " for char in text).replace(self._token, "***")
+        return " ".join(line.split())[:500]
+
+
+def _subnet_path(net: values.Network) -> str:
+    return f"subnets/{net.network_address}-{net.prefixlen}/"
+
+
+def _ip_path(ip: str) -> str:
+    return f"ips/{values.host('ip', ip)}/"
+
+
+def _known(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in data.items() if value is not None}
+
+
+def _sentence(value: object) -> str:
+    return " ".join(str(entry) for entry in value) if isinstance(value, list) else str(value)

@@ -1,0 +1,131 @@
+# The Debian package: built, then taken through install, an upgrade of PVE and removal by dpkg in a
+# directory of its own, beside a package that brings an Ipams.pm of PVE's shape.
+use strict;
+use warnings;
+
+use File::Path qw(make_path);
+use File::Temp qw(tempdir);
+use FindBin qw($Bin);
+use Test::More;
+
+# PVE's modules for the registration's trial load
+$ENV{PERL5LIB} = "$Bin/lib";
+
+my $root = tempdir(CLEANUP => 1);
+my $work = tempdir(CLEANUP => 1);
+my $ipams = "$root/usr/share/perl5/PVE/Network/SDN/Ipams.pm";
+my @lines = (
+    "use PVE::Network::SDN::Ipams::NautobotPlugin;\n",
+    "PVE::Network::SDN::Ipams::NautobotPlugin->register();\n",
+);
+
+sub spew {
+    my ($path, $content) = @_;
+
+    make_path($path =~ s!/[^/]*$!!r);
+    open(my $out, '>', $path) or die "cannot write $path: $!";
+    print $out $content;
+    close($out) or die "cannot write $path: $!";
+}
+
+# (output, success) of a command
+sub run {
+    my (@command) = @_;
+
+    open(my $out, '-|', join(' ', map {"'$_'"} @command) . ' 2>&1') or die "cannot run: $!";
+    my $said = join('', <$out>);
+    return ($said, close($out));
+}
+
+sub succeeds {
+    my ($name, @command) = @_;
+
+    my ($said, $success) = run(@command);
+    ok($success, $name) or diag($said);
+    return $said;
+}
+
+# Debian's byte compiler does not know dpkg's --root: it would look for our files in this machine's
+# own directories
+for my $tool (qw(py3compile py3clean pypy3compile)) {
+    spew("$work/bin/$tool", "#!/bin/sh\n");
+    chmod(0755, "$work/bin/$tool");
+}
+$ENV{PATH} = "$work/bin:$ENV{PATH}:/usr/sbin:/sbin";
+
+sub dpkg {
+    my ($name, @args) = @_;
+
+    return succeeds(
+        $name, 'dpkg', "--root=$root", '--force-script-chrootless', '--force-depends', @args,
+    );
+}
+
+# PVE's package of this version
+sub pve_package {
+    my ($version) = @_;
+
+    my $dir = "$work/pve-$version";
+    spew("$dir/DEBIAN/control", <<"TEXT");
+Package: libpve-network-perl
+Version: $version
+Architecture: all
+Maintainer: test <test\@example.com>
+Description: PVE's Ipams.pm
+TEXT
+    spew("$dir/usr/share/perl5/PVE/Network/SDN/Ipams.pm", <<"TEXT");
+package PVE::Network::SDN::Ipams; # $version
+use PVEStandIn;
+use PVE::Network::SDN::Ipams::Plugin;
+
+PVE::Network::SDN::Ipams::Plugin->init();
+
+1;
+TEXT
+    succeeds("PVE's package $version", 'dpkg-deb', '--build', $dir, "$work/pve-$version.deb");
+    return "$work/pve-$version.deb";
+}
+
+sub registered {
+    open(my $in, '<', $ipams) or die "cannot read $ipams: $!";
+    my @found = <$in>;
+    return [grep {m/Nautobot/} @found];
+}
+
+make_path(map {"$root/var/lib/dpkg/$_"} qw(info updates triggers));
+spew("$root/var/lib/dpkg/status", '');
+
+succeeds('make deb', 'make', '-C', "$Bin/..", 'deb', "BUILD=$work/build");
+my ($deb) = glob("$work/build/*.deb");
+my $listed = succeeds('contents', 'dpkg-deb', '--contents', $deb);
+like($listed, qr!root/root .* \Q$_\E$!m, "$_ is in it") for qw(
+    ./usr/share/perl5/PVE/Network/SDN/Ipams/NautobotPlugin.pm
+    ./usr/sbin/pve-nautobot-register
+    ./usr/bin/pve-nautobot
+    ./usr/lib/python3/dist-packages/pve_nautobot/__init__.py
+    ./usr/share/doc/pve-nautobot-ipam/README.md
+);
+
+dpkg('PVE is installed', '--install', pve_package('1.0'));
+is_deeply(registered(), [], 'PVE knows nothing of us');
+dpkg('the package is installed', '--install', $deb);
+is_deeply(registered(), \@lines, 'registered at install');
+
+my ($version) = succeeds('its version', 'dpkg-deb', '--field', $deb, 'Version');
+$ENV{PYTHONPATH} = "$root/usr/lib/python3/dist-packages";
+is(
+    succeeds('pve-nautobot runs', "$root/usr/bin/pve-nautobot", '--version') =~ s/^\S+ //r,
+    $version,
+    'the client has the version of the package',
+);
+
+dpkg('PVE is upgraded', '--install', pve_package('1.1'));
+is_deeply(registered(), \@lines, 'registered again after the upgrade');
+
+spew("$root/etc/pve/sdn/ipams.cfg", "nautobot: main\n\turl https://n/api\n");
+my $said = dpkg('the package is removed', '--remove', 'pve-nautobot-ipam');
+like($said, qr/ipams\.cfg still has entries of type nautobot/, 'warned of entries left');
+is_deeply(registered(), [], 'PVE knows nothing of us again');
+ok(!-e "$root/usr/share/perl5/PVE/Network/SDN/Ipams/NautobotPlugin.pm", 'the plugin is gone');
+
+done_testing();

@@ -1,0 +1,376 @@
+# Each hook of NautobotPlugin.pm against a scripted server: the one request it makes, what it
+# returns, what it says when the answer is an error or not an answer at all.
+use strict;
+use warnings;
+
+use FindBin qw($Bin);
+use lib "$Bin/lib";
+
+use JSON;
+use Test::More;
+
+use PVEStandIn;
+use ScriptedServer;
+require "$Bin/../NautobotPlugin.pm";
+
+delete $ENV{$_} for qw(http_proxy HTTP_PROXY all_proxy ALL_PROXY);
+$PVEStandIn::cluster = 'pve cluster';
+
+my $plugin = 'PVE::Network::SDN::Ipams::NautobotPlugin';
+my $api = '/api/plugins/pve-ipam/namespaces/lab%2F1%20%C3%BC';
+my $mac = 'BC:24:11:00:00:01';
+
+my $subnet = {
+    id => 'simple1-10.0.0.0-24',
+    cidr => '10.0.0.0/24',
+    network => '10.0.0.0',
+    mask => 24,
+    zone => 'simple1',
+    vnet => 'vnet0',
+    gateway => '10.0.0.1',
+    snat => 1,
+    dnszoneprefix => 'adm',
+    'dhcp-range' => [
+        'start-address=10.0.0.100,end-address=10.0.0.109',
+        'start-address=10.0.0.200,end-address=10.0.0.209',
+    ],
+};
+my $parsed_ranges = [
+    { 'start-address' => '10.0.0.100', 'end-address' => '10.0.0.109' },
+    { 'start-address' => '10.0.0.200', 'end-address' => '10.0.0.209' },
+];
+my $bare6 = { cidr => '2001:db8::/64', zone => 'simple1', vnet => 'vnet0' };
+my $range = { 'start-address' => '10.0.0.100', 'end-address' => '10.0.0.109' };
+
+my $made = { address => '10.0.0.100/24', ip_version => 4 };
+my $made6 = { address => '2001:db8::100/64', ip_version => 6 };
+my $subnet_made = { prefix => '10.0.0.0/24' };
+my @origin = (zone => 'simple1', cluster => 'pve cluster');
+my $facts = {
+    @origin,
+    vnet => 'vnet0',
+    gateway => '10.0.0.1',
+    snat => JSON::true,
+    dns_zone_prefix => 'adm',
+    dhcp_ranges => [
+        { start => '10.0.0.100', end => '10.0.0.109' },
+        { start => '10.0.0.200', end => '10.0.0.209' },
+    ],
+};
+my $nothing_known = {
+    @origin,
+    vnet => 'vnet0',
+    gateway => undef,
+    snat => JSON::false,
+    dns_zone_prefix => undef,
+    dhcp_ranges => [],
+};
+
+# every hook with a guest's or subnet's facts, as PVE calls it; $noerr comes last
+my $call = {
+    add_subnet => ['simple1-10.0.0.0-24', $subnet],
+    update_subnet =>
+        ['simple1-10.0.0.0-24', $subnet, { %$subnet, 'dhcp-range' => $parsed_ranges }],
+    del_subnet => ['simple1-10.0.0.0-24', $subnet],
+    add_ip => ['simple1-10.0.0.0-24', $subnet, '10.0.0.7', 'web', $mac, '100', undef],
+    update_ip => ['simple1-10.0.0.0-24', $subnet, '10.0.0.7', 'web', $mac, '100', undef],
+    add_next_freeip => ['simple1-10.0.0.0-24', $subnet, 'web', $mac, '100'],
+    add_range_next_freeip =>
+        [$subnet, $range, { mac => $mac, hostname => 'web', vmid => '100' }],
+    del_ip => ['simple1-10.0.0.0-24', $subnet, '10.0.0.7'],
+    get_ips_from_mac => [$mac, 'simple1'],
+    verify_api => [],
+    on_update_hook => [],
+};
+
+# Runs one hook against one scripted answer: (returned list, error, request)
+sub run {
+    my ($answer, $hook, @args) = @_;
+
+    $PVEStandIn::requests = 0;
+    my ($result, $error, @requests) = ScriptedServer::serve(
+        [$answer],
+        sub {
+            my ($url) = @_;
+            my $config = { url => "$url/api/", token => 'secret', namespace => "lab/1 \x{fc}" };
+            return $plugin->$hook($config, @args);
+        },
+    );
+    is($PVEStandIn::requests, 1, "$hook: one request");
+    return ($result, $error, $requests[0]);
+}
+
+sub asks {
+    my ($name, $answer, $method, $path, $body, $hook, @args) = @_;
+
+    my ($result, $error, $request) = run($answer, $hook, @args);
+    is($error, '', "$name: no error");
+    is("$request->{method} $request->{path}", "$method $api/$path", "$name: method and path");
+    is_deeply($request->{body}, $body, "$name: body");
+    is($request->{headers}->{authorization}, 'Token secret', "$name: token");
+    return ($result, $request);
+}
+
+my @guest = (hostname => 'web', mac => $mac, vmid => 100);
+my @nobody = (hostname => undef, mac => undef, vmid => undef);
+my $ok = sub { ScriptedServer::answer('200 OK', $_[0]) };
+my $created = sub { ScriptedServer::answer('201 Created', $_[0]) };
+my $gone = ScriptedServer::answer('204 No Content');
+my $from = 'cluster=pve%20cluster&zone=simple1';
+
+subtest 'subnets' => sub {
+    my @subnet = ('subnets/10.0.0.0-24/', $facts);
+    asks(
+        'new', $created->($subnet_made), 'PUT', @subnet, 'add_subnet',
+        $call->{add_subnet}->@*
+    );
+    asks(
+        'changed',
+        $ok->($subnet_made),
+        'PUT', @subnet,
+        'update_subnet', $call->{update_subnet}->@*,
+    );
+    asks(
+        'ranges parsed already',
+        $ok->($subnet_made),
+        'PUT', @subnet,
+        'update_subnet', 'id', { %$subnet, 'dhcp-range' => $parsed_ranges }, $subnet,
+    );
+    asks(
+        'IPv6, everything unset',
+        $created->({ prefix => '2001:db8::/64' }),
+        'PUT', 'subnets/2001:db8::-64/', $nothing_known,
+        'add_subnet', 'simple1-2001:db8::-64', $bare6,
+    );
+    asks(
+        'deleted',
+        $gone,
+        'DELETE', 'subnets/10.0.0.0-24/?cluster=pve%20cluster&vnet=vnet0&zone=simple1', undef,
+        'del_subnet', $call->{del_subnet}->@*,
+    );
+};
+
+subtest 'addresses' => sub {
+    my $guest = { @guest, @origin, vnet => 'vnet0', gateway => JSON::false };
+    my (undef, $request) = asks(
+        'taken', $created->($made), 'PUT', 'ips/10.0.0.7/', $guest, 'add_ip',
+        $call->{add_ip}->@*,
+    );
+    like($request->{raw}, qr/"vmid":100[,}]/, 'the vmid is a JSON number');
+
+    my $gateway = { @nobody, @origin, vnet => 'vnet0', gateway => JSON::true };
+    asks(
+        'gateway of IPv6',
+        $created->($made6),
+        'PUT', 'ips/2001:db8::1/', { %$gateway, hostname => 'vnet0-gw' },
+        'add_ip', 'id', $bare6, '2001:db8::1', 'vnet0-gw', undef, undef, 1,
+    );
+    asks(
+        'changed',
+        $ok->($made),
+        'PATCH', 'ips/10.0.0.7/', { @guest, @origin },
+        'update_ip', $call->{update_ip}->@*,
+    );
+    my ($result) = asks(
+        'released', $gone, 'DELETE', "ips/10.0.0.7/?$from", undef, 'del_ip',
+        $call->{del_ip}->@*,
+    );
+    is_deeply($result, [1], 'released: true');
+};
+
+subtest 'free addresses' => sub {
+    my $path = 'subnets/10.0.0.0-24/next-free-ip/';
+    my ($result) = asks(
+        'of a subnet',
+        $created->($made),
+        'POST', $path, { @guest, @origin },
+        'add_next_freeip', $call->{add_next_freeip}->@*,
+    );
+    is_deeply($result, ['10.0.0.100'], 'without mask');
+
+    ($result) = asks(
+        'for nobody known, IPv6',
+        $created->($made6),
+        'POST', 'subnets/2001:db8::-64/next-free-ip/', { @nobody, @origin },
+        'add_next_freeip', 'simple1-2001:db8::-64', $bare6, undef, undef, undef,
+    );
+    is_deeply($result, ['2001:db8::100'], 'IPv6 without mask');
+
+    my $bounds = { range_start => '10.0.0.100', range_end => '10.0.0.109' };
+    ($result) = asks(
+        'of a range',
+        $ok->($made),
+        'POST', $path, { @guest, @origin, %$bounds },
+        'add_range_next_freeip', $call->{add_range_next_freeip}->@*,
+    );
+    is_deeply($result, ['10.0.0.100'], 'of a range, without mask');
+
+    my $full =
+        ScriptedServer::answer('409 No free address in 10.0.0.100-10.0.0.109 of 10.0.0.0/24');
+    ($result, my $error) =
+        run($full, 'add_range_next_freeip', $call->{add_range_next_freeip}->@*);
+    is($error, '', 'a full range is no error');
+    is_deeply($result, [undef], 'a full range: undef, PVE tries the next');
+
+    ($result, $error) = run($full, 'add_next_freeip', $call->{add_next_freeip}->@*);
+    like(
+        $error, qr!subnet 10\.0\.0\.0/24 .*: 409 No free address in .*\n$!,
+        'a full subnet dies'
+    );
+};
+
+subtest 'addresses of a MAC' => sub {
+    my $path = "ips/?cluster=pve%20cluster&mac=BC%3A24%3A11%3A00%3A00%3A01&zone=simple1";
+    my $known = { ip4 => '10.0.0.100', ip6 => '2001:db8::100', results => [$made, $made6] };
+    my @hook = ('get_ips_from_mac', $call->{get_ips_from_mac}->@*);
+
+    my ($result) = asks('known', $ok->($known), 'GET', $path, undef, @hook);
+    is_deeply($result, ['10.0.0.100', '2001:db8::100'], 'both families');
+
+    my $unknown = { ip4 => undef, ip6 => undef, results => [] };
+    ($result) = asks('unknown', $ok->($unknown), 'GET', $path, undef, @hook);
+    is_deeply($result, [undef, undef], 'undef for none');
+};
+
+subtest 'a node without cluster' => sub {
+    local $PVEStandIn::cluster = undef;
+    asks(
+        'deleted',
+        $gone,
+        'DELETE', 'subnets/10.0.0.0-24/?vnet=vnet0&zone=simple1', undef,
+        'del_subnet', $call->{del_subnet}->@*,
+    );
+    asks(
+        'allocated',
+        $created->($made),
+        'POST', 'subnets/10.0.0.0-24/next-free-ip/',
+        { @guest, zone => 'simple1', cluster => undef },
+        'add_next_freeip', $call->{add_next_freeip}->@*,
+    );
+};
+
+subtest 'the entry is saved' => sub {
+    for my $hook (qw(verify_api on_update_hook)) {
+        asks(
+            'ready', $ok->({ ready => JSON::true, detail => 'Fine.' }), 'GET', '', undef,
+            $hook
+        );
+        my $lacking =
+            { ready => JSON::false, detail => 'The token may not ipam.add_ipaddress' };
+        my (undef, $error) = run($ok->($lacking), $hook);
+        like(
+            $error, qr/namespace 'lab.*: The token may not ipam\.add_ipaddress\n$/,
+            'not ready'
+        );
+        (undef, $error) = run(ScriptedServer::answer("404 Namespace 'lab' not found"), $hook);
+        like($error, qr/: 404 Namespace 'lab' not found\n$/, 'no such namespace');
+    }
+};
+
+# What went wrong, the raw answer, what every hook must then say. A hook that needs no answer (a
+# deletion) can't miss one.
+my $html = '<html><body>Sign in</body></html>';
+my @faults = (
+    [
+        'refused', ScriptedServer::answer('409 Address is taken', {}),
+        qr/409 Address is taken\n$/
+    ],
+    ['bad gateway', ScriptedServer::answer('502 Bad Gateway', $html), qr/502 Bad Gateway\n$/],
+    ['not allowed', ScriptedServer::answer('403 May not', {}), qr/403 May not\n$/],
+    ['HTML', $ok->($html), qr/not JSON/],
+    ['closed', '', qr/500 Server closed connection/],
+    [
+        'cut off', ScriptedServer::answer('200 OK', '{"address": "10.0', 900),
+        qr/not JSON.*cut off/
+    ],
+    ['empty', ScriptedServer::answer('200 OK', ''), qr/is empty/, 1],
+    ['other JSON', $ok->([]), qr/not Nautobot's/, 1],
+    ['other object', $ok->({ count => 0 }), qr/not Nautobot's/, 1],
+);
+my %without_answer = map { $_ => 1 } qw(del_subnet del_ip);
+my %no_subnet = map { $_ => 1 } qw(get_ips_from_mac verify_api on_update_hook);
+
+for my $hook (sort keys %$call) {
+    subtest "$hook fails clearly" => sub {
+        for my $fault (@faults) {
+            my ($name, $answer, $says, $only_with_answer) = @$fault;
+            next if $only_with_answer && $without_answer{$hook};
+
+            my ($result, $error) = run($answer, $hook, $call->{$hook}->@*);
+            like($error, $says, "$name: says so");
+            like($error, qr/^could not [^\n]+\n$/, "$name: one line");
+            like($error, qr!10\.0\.0\.0/24!, "$name: names the subnet") if !$no_subnet{$hook};
+            unlike($error, qr/secret/, "$name: the token stays out");
+
+            next if $hook eq 'verify_api' || $hook eq 'on_update_hook';
+            ($result, $error) = run($answer, $hook, $call->{$hook}->@*, 1);
+            is($error, '', "$name: noerr");
+            is((grep { defined($_) && $_ } @$result), 0, "$name: noerr returns nothing");
+        }
+    };
+}
+
+subtest 'no address in the answer' => sub {
+    for my $hook (qw(add_next_freeip add_range_next_freeip)) {
+        for my $address (undef, '', '0', '10.0.0.100', 'none/24', {}) {
+            my (undef, $error) = run($ok->({ address => $address }), $hook, $call->{$hook}->@*);
+            like($error, qr!subnet 10\.0\.0\.0/24 .*names no address\n$!, "$hook dies");
+        }
+    }
+};
+
+subtest 'Nautobot down' => sub {
+    my $config = { url => 'http://127.0.0.1:1/api', token => 'secret', namespace => 'lab' };
+    for my $hook (sort keys %$call) {
+        $PVEStandIn::requests = 0;
+        eval { $plugin->$hook($config, $call->{$hook}->@*) };
+        like($@, qr/^could not .*: 500 Can't connect to 127\.0\.0\.1:1/, "$hook says so");
+        is($PVEStandIn::requests, 1, "$hook does not try again");
+    }
+};
+
+subtest 'no gateway to delete' => sub {
+    $PVEStandIn::requests = 0;
+    ok($plugin->del_ip({}, 'id', $subnet, undef), 'true');
+    is($PVEStandIn::requests, 0, 'nothing asked');
+};
+
+subtest 'fingerprint' => sub {
+    my @seen;
+    no warnings 'redefine';
+    local *PVE::Network::SDN::api_request = sub { @seen = @_; return $subnet_made };
+    my $config =
+        { url => 'https://h/api', token => 't', namespace => 'n', fingerprint => 'AB:CD' };
+    $plugin->add_subnet($config, $call->{add_subnet}->@*);
+    is($seen[4], 'AB:CD', 'handed to PVE, which pins it');
+};
+
+{
+
+    package PVE::Network::SDN::Ipams::PhpIpamPlugin;
+    our @ISA = qw(PVE::Network::SDN::Ipams::Plugin);
+    sub type { return 'phpipam' }
+
+    sub properties {
+        return { url => { type => 'string' }, token => { type => 'string' } };
+    }
+    sub options { return { url => {}, token => {} } }
+}
+
+subtest 'registered beside PVE\'s own plugins' => sub {
+    my $base = 'PVE::Network::SDN::Ipams::Plugin';
+    my $untouched = { $PVE::Network::SDN::Ipams::Plugin::shared->{propertyList}->%* };
+    for my $others ([], ['PVE::Network::SDN::Ipams::PhpIpamPlugin']) {
+        local $PVE::Network::SDN::Ipams::Plugin::shared =
+            { propertyList => {%$untouched}, plugins => {} };
+        $_->register() for @$others, $plugin;
+        eval { $base->init() };
+        is($@, '', 'no property is declared twice, none is missing');
+        is($base->lookup('nautobot'), $plugin, 'found by its type');
+        my $list = $base->private()->{propertyList};
+        ok($list->{namespace}->{description}, 'namespace is described');
+        is(!!$list->{url}->{description}, !@$others, "url is described where it is ours");
+    }
+};
+
+done_testing();

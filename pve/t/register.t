@@ -1,0 +1,175 @@
+# pve-nautobot-register on a file of the shape of PVE's Ipams.pm: what it changes, what it refuses.
+use strict;
+use warnings;
+
+use File::Copy qw(copy);
+use File::Path qw(make_path);
+use File::Temp qw(tempdir);
+use FindBin qw($Bin);
+use Test::More;
+
+# the file under test loads its modules from here
+$ENV{PERL5LIB} = "$Bin/lib";
+
+my $text = <<'TEXT';
+package PVE::Network::SDN::Ipams;
+
+use strict;
+use warnings;
+
+use PVEStandIn;
+
+use PVE::Network::SDN::Ipams::PhpIpamPlugin;
+use PVE::Network::SDN::Ipams::Plugin;
+
+PVE::Network::SDN::Ipams::PhpIpamPlugin->register();
+PVE::Network::SDN::Ipams::Plugin->init();
+
+sub config { }
+
+1;
+TEXT
+my $patched = $text =~ s/(?=use .*::Plugin;)/use PVE::Network::SDN::Ipams::NautobotPlugin;\n/r =~
+    s/(?=PVE.*init)/PVE::Network::SDN::Ipams::NautobotPlugin->register();\n/r;
+my $phpipam = <<'TEXT';
+package PVE::Network::SDN::Ipams::PhpIpamPlugin;
+use base('PVE::Network::SDN::Ipams::Plugin');
+sub type { return 'phpipam' }
+sub properties { return { url => { type => 'string' }, token => { type => 'string' } } }
+sub options { return { url => {}, token => {} } }
+1;
+TEXT
+
+# A node's module directory with this Ipams.pm: (directory, Ipams.pm)
+sub node {
+    my ($content) = @_;
+
+    my $dir = tempdir(CLEANUP => 1);
+    my $file = "$dir/PVE/Network/SDN/Ipams.pm";
+    make_path("$dir/PVE/Network/SDN/Ipams");
+    spew("$dir/PVE/Network/SDN/Ipams/PhpIpamPlugin.pm", $phpipam);
+    copy("$Bin/../NautobotPlugin.pm", "$dir/PVE/Network/SDN/Ipams/") or die "no copy: $!";
+    spew($file, $content) if defined($content);
+    return ($dir, $file);
+}
+
+sub spew {
+    my ($path, $content) = @_;
+
+    open(my $out, '>', $path) or die "cannot write $path: $!";
+    print $out $content;
+    close($out) or die "cannot write $path: $!";
+}
+
+sub slurp {
+    my ($path) = @_;
+
+    open(my $in, '<', $path) or die "cannot read $path: $!";
+    return join('', <$in>);
+}
+
+# (exit code, what it said)
+sub register {
+    my ($file, @args) = @_;
+
+    open(my $out, '-|', "$^X '$Bin/../pve-nautobot-register' @args --file '$file' 2>&1")
+        or die "cannot run: $!";
+    my $said = join('', <$out>);
+    close($out);
+    return ($? >> 8, $said);
+}
+
+sub does {
+    my ($file, $arg, $code, $says, $content) = @_;
+
+    my ($got, $said) = register($file, $arg);
+    is($got, $code, "$arg: exit code") or diag($said);
+    like($said, $says, "$arg: says so");
+    is(slurp($file), $content, "$arg: the file") if defined($content);
+}
+
+subtest 'a life' => sub {
+    my ($dir, $file) = node($text);
+    chmod(0640, $file);
+
+    does($file, '--check', 1, qr/^not registered/, $text);
+    does($file, '--remove', 0, qr/^nothing to do/, $text);
+    does($file, '--install', 0, qr/^registered in/, $patched);
+    is((stat($file))[2] & 07777, 0640, 'permissions stay');
+    does($file, '--install', 0, qr/^nothing to do/, $patched);
+    does($file, '--check', 0, qr/^registered/, $patched);
+
+    my $type = q{print PVE::Network::SDN::Ipams::Plugin->lookup('nautobot')};
+    my $found = `$^X -I'$dir' -e "require PVE::Network::SDN::Ipams; $type"`;
+    is($found, 'PVE::Network::SDN::Ipams::NautobotPlugin', 'PVE knows the type');
+
+    my $upgraded = $text . "# a newer release\n";
+    spew($file, $upgraded);
+    does($file, '--check', 1, qr/^not registered/, $upgraded);
+    does($file, '--install', 0, qr/^registered in/, $patched . "# a newer release\n");
+    does($file, '--remove', 0, qr/^removed from/, $upgraded);
+    is((stat($file))[2] & 07777, 0640, 'permissions stay');
+    is_deeply([glob("$dir/PVE/Network/SDN/.nautobot*")], [], 'nothing left beside it');
+};
+
+subtest 'one of the two lines' => sub {
+    for my $half (split(/^/, $patched)) {
+        next if $half !~ m/Nautobot/;
+        my (undef, $file) = node($patched =~ s/^\Q$half\E//mr);
+        does($file, '--check', 1, qr/^not registered/);
+        does($file, '--install', 0, qr/^registered in/, $patched);
+        (undef, $file) = node($patched =~ s/^\Q$half\E//mr);
+        does($file, '--remove', 0, qr/^removed from/, $text);
+    }
+};
+
+subtest 'a file it does not know' => sub {
+    my $without_use = $text =~ s/^use .*::Plugin;\n//mr;
+    my $without_init = $text =~ s/^.*init.*\n//mr;
+    my $twice = $text =~ s/^(.*init.*\n)/$1$1/mr;
+    for my $case (
+        [$without_use, qr/'use PVE::\S+::Plugin;' 0 times/],
+        [$without_init, qr/Plugin->init\(\);' 0 times/],
+        [$twice, qr/Plugin->init\(\);' 2 times/],
+    ) {
+        my (undef, $file) = node($case->[0]);
+        does($file, '--install', 2, $case->[1], $case->[0]);
+    }
+};
+
+subtest 'a change that would break PVE' => sub {
+    my ($dir, $file) = node($text);
+    my $plugin = "$dir/PVE/Network/SDN/Ipams/NautobotPlugin.pm";
+
+    spew($plugin, "package PVE::Network::SDN::Ipams::NautobotPlugin; broken(;\n");
+    does($file, '--install', 2, qr/does not load, it stays as it was: .*syntax error at/s, $text);
+    unlink($plugin);
+    does($file, '--install', 2, qr/NautobotPlugin\.pm is not there/, $text);
+    is_deeply([glob("$dir/PVE/Network/SDN/.nautobot*")], [], 'nothing left beside it');
+};
+
+subtest 'a machine where PVE\'s modules do not load' => sub {
+    my (undef, $file) = node($text =~ s/PVEStandIn/PVE::Absent/r);
+    does($file, '--install', 0, qr/^not tried: .*^registered in/ms);
+    does($file, '--check', 0, qr/^registered/);
+};
+
+subtest 'no such file' => sub {
+    my (undef, $file) = node(undef);
+    does($file, '--install', 2, qr/does not exist: is this a Proxmox VE node/);
+    does($file, '--check', 2, qr/does not exist/);
+    does($file, '--remove', 0, qr/nothing to remove/);
+};
+
+subtest 'arguments' => sub {
+    my (undef, $file) = node($text);
+    for my $args ('', '--install --remove', '--check more', '--other') {
+        my ($code, $said) = register($file, $args);
+        is($code, 2, "'$args': exit code");
+        like($said, qr/^usage: /m, "'$args': usage");
+    }
+    is((register($file, '--help'))[0], 0, '--help');
+    is(slurp($file), $text, 'unchanged');
+};
+
+done_testing();

@@ -1,0 +1,349 @@
+"""What can go wrong between a PVE node and Nautobot: each has its own error, and only safe calls are repeated."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from answering_server import ALLOCATION, STATUS, AnsweringServer, Certificate
+from pve_nautobot import Client
+from pve_nautobot.errors import (
+    ApiError,
+    CertificateError,
+    ConfigurationError,
+    Conflict,
+    ConnectError,
+    CutOff,
+    FingerprintMismatch,
+    NoFreeAddress,
+    NotAuthorized,
+    NotFound,
+    ProtocolError,
+    PveNautobotError,
+    RequestTimeout,
+    Unavailable,
+)
+from pve_nautobot.transport import Request, Response
+
+TOKEN = "s3cret-t0ken"
+
+
+class Time:
+    """Time that passes only when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.slept: list[float] = []
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+    def clock(self) -> float:
+        return self.now
+
+
+def client(url: str, at: Time | None = None, **options: Any) -> Client:
+    at = at or Time()
+    return Client(url, "pve", TOKEN, sleep=at.sleep, clock=at.clock, **options)
+
+
+def error_of(call: Callable[[], Any]) -> PveNautobotError:
+    with pytest.raises(PveNautobotError) as caught:
+        call()
+    shown = "".join(traceback.format_exception(caught.value))
+    assert TOKEN not in shown
+    assert "\n" not in str(caught.value)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        (400, "invalid", ApiError),
+        (401, "not_authenticated", NotAuthorized),
+        (403, "permission_denied", NotAuthorized),
+        (404, "not_found", NotFound),
+        (409, "no_free_address", NoFreeAddress),
+        (409, "address_taken", Conflict),
+        (409, "subnet_not_empty", Conflict),
+        (500, "error", ApiError),
+    ],
+)
+def test_refusals_are_not_repeated(
+    server: AnsweringServer, status: int, code: str, kind: type[PveNautobotError]
+) -> None:
+    server.answer(status, {"detail": "The sentence.", "code": code})
+    error = error_of(lambda: client(server.url).next_free_ip("10.0.0.0/24"))
+    assert (type(error), str(error), error.status, error.code) == (kind, "The sentence.", status, code)
+    assert len(server.asked) == 1
+
+
+def test_field_errors_become_a_sentence(server: AnsweringServer) -> None:
+    server.answer(400, {"vmid": ["Must be 100 or more."], "mac": ["No MAC.", "Too long."]})
+    error = error_of(lambda: client(server.url).add_ip("10.0.0.5"))
+    assert (str(error), error.code) == ("vmid: Must be 100 or more.; mac: No MAC. Too long.", "invalid")
+
+
+def test_a_refusal_that_echoes_the_token_is_cleaned(server: AnsweringServer) -> None:
+    server.answer(403, {"detail": f"Bad header\x1b[2J\nToken {TOKEN}", "code": "permission_denied"})
+    assert str(error_of(client(server.url).verify)) == "Bad header [2J Token ***"
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_out_of_service_is_repeated_twice(server: AnsweringServer, status: int) -> None:
+    at = Time()
+    server.answer(status, b"<html><h1>Bad Gateway</h1></html>", reason="Bad Gateway")
+    error = error_of(client(server.url, at).verify)
+    assert isinstance(error, Unavailable)
+    assert str(error) == f"HTTP {status} Bad Gateway"
+    assert len(server.asked) == 3
+    assert at.slept == [0.5, 1.0]
+
+
+def test_retry_after_is_honoured(server: AnsweringServer) -> None:
+    at = Time()
+    server.answer(503, {"detail": "Database out of reach.", "code": "unavailable"}, headers={"Retry-After": "7"})
+    server.answer(200, STATUS)
+    assert client(server.url, at).verify().ready
+    assert at.slept == [7]
+
+
+def test_retry_after_beyond_the_deadline_is_not_waited_for(server: AnsweringServer) -> None:
+    at = Time()
+    server.answer(503, {"detail": "Database out of reach.", "code": "unavailable"}, headers={"Retry-After": "3600"})
+    assert str(error_of(client(server.url, at).verify)) == "Database out of reach."
+    assert (at.slept, len(server.asked)) == ([], 1)
+
+
+@pytest.mark.parametrize("mac", [None, "bc:24:11:00:00:01"])
+def test_a_repeated_allocation_carries_the_same_key_and_body(server: AnsweringServer, mac: str | None) -> None:
+    server.answer(200, b"", hang_up=True)
+    server.answer(201, b'{"address"', claims=500)
+    server.answer(200, ALLOCATION)
+    taken = client(server.url)
+    assert taken.next_free_ip("10.0.0.0/24", mac=mac).address == "10.0.0.100/24"
+    first, second, third = server.asked
+    key = first.headers["idempotency-key"]
+    assert len(key) == 36
+    assert key == second.headers["idempotency-key"] == third.headers["idempotency-key"]
+    assert first.body == second.body == third.body
+    taken.next_free_ip("10.0.0.0/24", mac=mac)
+    assert server.asked[3].headers["idempotency-key"] != key
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda c: c.verify(),
+        lambda c: c.put_subnet("10.0.0.0/24", "z", "v"),
+        lambda c: c.del_subnet("10.0.0.0/24"),
+        lambda c: c.next_free_ip("10.0.0.0/24"),
+        lambda c: c.add_ip("10.0.0.5"),
+        lambda c: c.update_ip("10.0.0.5", vmid=100),
+        lambda c: c.del_ip("10.0.0.5"),
+        lambda c: c.get_ips_from_mac("bc:24:11:00:00:01"),
+    ],
+)
+def test_a_cut_off_answer_is_repeated_then_told(server: AnsweringServer, call: Callable[[Client], Any]) -> None:
+    server.answer(200, b'{"address": "10.0.0.100/24"', claims=500)
+    assert isinstance(error_of(lambda: call(client(server.url))), CutOff)
+    assert len(server.asked) == 3
+    assert all((asked.method == "POST") == ("idempotency-key" in asked.headers) for asked in server.asked)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "says"),
+    [
+        (200, b"<!DOCTYPE html><title>Nautobot</title>", "a web page"),
+        (200, b'{"address": ', "not JSON"),
+        (200, b"[" * 100_000, "not JSON"),
+        (200, b"\xff\xfe", "not JSON"),
+        (404, b"<h1>Not Found</h1>", "is no address of the App"),
+    ],
+)
+def test_an_answer_that_is_not_the_apps(server: AnsweringServer, status: int, body: bytes, says: str) -> None:
+    server.answer(status, body, headers={"Content-Type": "text/html"})
+    error = error_of(lambda: client(server.url).del_ip("10.0.0.5"))
+    assert type(error) is ProtocolError
+    assert says in str(error)
+    assert len(server.asked) == 1
+
+
+def test_a_redirect_does_not_take_the_token_along(server: AnsweringServer) -> None:
+    with AnsweringServer() as elsewhere:
+        elsewhere.answer(200, STATUS)
+        server.answer(302, headers={"Location": f"{elsewhere.url}/login/"})
+        error = error_of(client(server.url).verify)
+    assert isinstance(error, ProtocolError)
+    assert f"redirects to {elsewhere.url}/login/" in str(error)
+    assert (len(server.asked), elsewhere.asked) == (1, [])
+
+
+def test_a_slow_server_ends_in_a_timeout_with_the_same_key_each_time(server: AnsweringServer) -> None:
+    server.answer(200, ALLOCATION, hold=server.release)
+    wait = server.wait_for_a_request
+    slow = Client(server.url, "pve", TOKEN, timeout=1.2, sleep=lambda _: wait(), clock=lambda: 0.0)
+    assert isinstance(error_of(lambda: slow.next_free_ip("10.0.0.0/24")), RequestTimeout)
+    wait()
+    assert len(server.asked) == 3
+    assert len({asked.headers["idempotency-key"] for asked in server.asked}) == 1
+
+
+def test_a_server_that_drips_does_not_outlive_the_deadline(server: AnsweringServer) -> None:
+    """Each byte comes well within a socket's own time-out; the whole would take 10 s."""
+    server.answer(200, b" " * 100, drip=0.1)
+    began = time.monotonic()
+    error = error_of(Client(server.url, "pve", TOKEN, timeout=0.6).verify)
+    assert isinstance(error, RequestTimeout)
+    assert time.monotonic() - began < 5
+
+
+def test_the_deadline_is_shared_by_all_attempts() -> None:
+    at = Time()
+    asked: list[float] = []
+
+    class Silent:
+        def send(self, request: Request) -> Response:
+            asked.append(request.timeout)
+            at.now += request.timeout
+            raise RequestTimeout("nothing came")
+
+    error_of(client("http://nautobot.example.com", at, transport=Silent()).verify)
+    assert at.now == pytest.approx(30)
+    assert asked == pytest.approx([15, 7.25, 6.25])
+
+
+def test_a_refused_connection_is_repeated_then_told() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+        at = Time()
+        error = error_of(client(f"http://127.0.0.1:{port}", at).verify)
+    assert isinstance(error, ConnectError)
+    assert str(error) == f"cannot connect to 127.0.0.1:{port}: Connection refused"
+    assert at.slept == [0.5, 1.0]
+
+
+def test_what_does_not_speak_http() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def greet() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+
+        thread = threading.Thread(target=greet)
+        thread.start()
+        error = error_of(client(f"http://127.0.0.1:{listener.getsockname()[1]}").verify)
+        thread.join()
+    assert type(error) is ProtocolError
+
+
+@pytest.mark.parametrize(
+    "spell",
+    [
+        str,
+        str.upper,
+        lambda digits: ":".join(digits[at : at + 2] for at in range(0, 64, 2)).upper(),
+    ],
+)
+def test_the_pinned_certificate_needs_no_ca(
+    tls_server: AnsweringServer, certificate: Certificate, spell: Callable[[str], str]
+) -> None:
+    tls_server.answer(200, STATUS)
+    assert client(tls_server.url, fingerprint=spell(certificate.fingerprint)).verify().ready
+
+
+def test_a_wrong_fingerprint_fails_before_the_token_is_sent(
+    tls_server: AnsweringServer, certificate: Certificate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a CA vouches for the certificate: pinned is pinned."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate.path))
+    tls_server.answer(200, STATUS)
+    error = error_of(client(tls_server.url, fingerprint="00" * 32).verify)
+    assert isinstance(error, FingerprintMismatch)
+    assert certificate.fingerprint.upper() in str(error).replace(":", "")
+    tls_server.close()
+    assert tls_server.asked == []
+
+
+def test_an_unknown_ca_fails_before_the_token_is_sent(tls_server: AnsweringServer) -> None:
+    tls_server.answer(200, STATUS)
+    error = error_of(client(tls_server.url).verify)
+    assert type(error) is CertificateError
+    tls_server.close()
+    assert tls_server.asked == []
+
+
+def test_a_trusted_ca_is_enough(
+    tls_server: AnsweringServer, certificate: Certificate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate.path))
+    tls_server.answer(200, STATUS)
+    assert client(tls_server.url).verify().ready
+
+
+def test_a_trusted_certificate_of_another_host_is_refused(
+    tls_server: AnsweringServer, certificate: Certificate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate.path))
+    error = error_of(client(tls_server.url.replace("127.0.0.1", "localhost")).verify)
+    assert type(error) is CertificateError
+
+
+def test_https_at_a_plain_port(server: AnsweringServer) -> None:
+    error = error_of(client(server.url.replace("http:", "https:"), timeout=5).verify)
+    assert isinstance(error, ConnectError)
+    assert "no TLS" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("url", "options"),
+    [
+        ("nautobot.example.com", {}),
+        ("ftp://nautobot.example.com", {}),
+        ("https://", {}),
+        ("https://nautobot.example.com:port", {}),
+        ("https://nautobot.example.com/api?x=1", {}),
+        ("https://nautobot.example.com/a b", {}),
+        ("http://nautobot.example.com", {"fingerprint": "00" * 32}),
+        ("https://nautobot.example.com", {"fingerprint": "00" * 20}),
+        ("https://nautobot.example.com", {"timeout": 0}),
+        ("https://nautobot.example.com", {"timeout": float("nan")}),
+    ],
+)
+def test_unusable_settings(url: str, options: dict[str, Any]) -> None:
+    assert isinstance(error_of(lambda: client(url, **options)), ConfigurationError)
+
+
+@pytest.mark.parametrize("token", ["", "two words", f"{TOKEN}\r\nX-Evil: 1", f"{TOKEN}é"])
+def test_an_unusable_token_is_not_shown(token: str) -> None:
+    error = error_of(lambda: Client("https://nautobot.example.com", "pve", token))
+    assert isinstance(error, ConfigurationError)
+    assert not token or token not in str(error)
+
+
+def test_a_url_with_a_password_does_not_show_it() -> None:
+    assert "hunter2" not in str(error_of(lambda: client("https://me:hunter2@nautobot.example.com")))
+
+
+def test_the_token_is_in_no_repr() -> None:
+    seen: list[str] = []
+
+    class Recording:
+        def send(self, request: Request) -> Response:
+            assert request.headers["Authorization"] == f"Token {TOKEN}"
+            seen.append(repr(request))
+            return Response(204, "No Content", {}, b"")
+
+    asking = client("https://nautobot.example.com/api", transport=Recording())
+    asking.del_ip("10.0.0.5")
+    assert TOKEN not in repr(asking) + seen[0]
+    assert "namespaces/pve" in repr(asking)

@@ -1,0 +1,77 @@
+"""Servers, databases and a live Nautobot for the tests.
+
+pytest with pytest-django rather than Nautobot's own runner: that one always migrates a database of its own (minutes)
+or loads one from a JSON dump, knows neither fixtures nor Hypothesis, and wants every test in the App's package.
+Here the test database is cloned from the migrated template in a second. Nautobot's test cases run all the same.
+"""
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from development.databases import scratch_database
+from development.management import environment, run_python
+from development.servers import postgresql, redis_server
+from development.web import nautobot_web
+from tests.live import Live, http_request
+
+PURE = ("tests/pure", "pve")
+LIVE_WORKERS = 4
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Set Nautobot up on a fresh database, unless only tests that need none are asked for.
+
+    At this point and not in a fixture, because test modules import Nautobot's models at their head.
+    """
+    places = [config.invocation_params.dir / argument.split("::")[0] for argument in config.args]
+    pure = [config.rootpath / place for place in PURE]
+    if all(any(place.is_relative_to(root) for root in pure) for place in places):
+        return
+    stack = ExitStack()
+    config.add_cleanup(stack.close)
+    server_url = stack.enter_context(postgresql())
+    redis_url = stack.enter_context(redis_server())
+    database_url = stack.enter_context(scratch_database(server_url, "tests"))
+    os.environ.update(environment(database_url, redis_url))
+
+    import nautobot  # noqa: PLC0415  (reads the environment)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Nautobot's own deprecations are not ours to read at every run
+        logging.disable(logging.INFO)
+        nautobot.setup()
+        logging.disable(logging.NOTSET)
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_test_environment: None) -> None:
+    """Nothing to set up: the settings' database is this run's own already."""
+
+
+@pytest.fixture(scope="session")
+def server_url() -> Iterator[str]:
+    """URL of the PostgreSQL server, from which `scratch_database` makes databases."""
+    with postgresql() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def live(server_url: str) -> Iterator[Live]:
+    """A real Nautobot web server with four workers on a database of its own, and a superuser's token."""
+    with (
+        scratch_database(server_url, "live") as database_url,
+        nautobot_web(database_url, workers=LIVE_WORKERS) as web,
+    ):
+        token = run_python(web.environment, "from development import seed; print(seed.superuser())")
+        yield Live(web, token.strip())
+
+
+@pytest.fixture(scope="session")
+def http():
+    """The function `http_request`: any status is an answer."""
+    return http_request

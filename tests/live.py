@@ -1,0 +1,90 @@
+"""A running Nautobot as tests see it, and the plain HTTP with which they talk to it."""
+
+import http.client
+import json
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from email.message import Message
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg2
+
+from development.management import run_python
+from development.web import WebServer
+
+TIMEOUT_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP answer; `body` is the parsed JSON, the text where it is none, or None where it is empty."""
+
+    status: int
+    reason: str
+    headers: Message
+    body: Any
+
+
+def http_request(
+    method: str, url: str, body: Any = None, token: str | None = None, headers: dict[str, str] | None = None
+) -> Answer:
+    """One request on a connection of its own; any status is an answer. A body of bytes goes out as it is, else JSON."""
+    parts = urlsplit(url)
+    sent = {"Accept": "application/json", **(headers or {})}
+    if token:
+        sent.setdefault("Authorization", f"Token {token}")
+    if body is not None:
+        sent.setdefault("Content-Type", "application/json")
+        body = body if isinstance(body, bytes) else json.dumps(body).encode()
+    with closing(http.client.HTTPConnection(parts.netloc, timeout=TIMEOUT_SECONDS)) as connection:
+        connection.request(method, parts._replace(scheme="", netloc="").geturl(), body, sent)
+        response = connection.getresponse()
+        content = response.read()
+    if "json" in response.headers.get("Content-Type", ""):
+        parsed = json.loads(content) if content else None
+    else:
+        parsed = content.decode() or None
+    return Answer(response.status, response.reason, response.headers, parsed)
+
+
+@dataclass(frozen=True)
+class Live:
+    """A Nautobot web server with a database of its own.
+
+    Tests share it: each makes what it needs in namespaces of its own name and cleans nothing up.
+    """
+
+    web: WebServer
+    token: str
+
+    @property
+    def url(self) -> str:
+        """Root of the server, without a slash at the end."""
+        return self.web.url
+
+    @property
+    def api(self) -> str:
+        """Base of the App's REST API, with a slash at the end."""
+        return f"{self.web.url}/api/plugins/pve-ipam/"
+
+    @property
+    def database_url(self) -> str:
+        return self.web.database_url
+
+    def request(self, method: str, path: str, body: Any = None, **options: Any) -> Answer:
+        """`http_request` as the superuser (or `token=`); `path` is relative to the App's API, or starts with /api/."""
+        url = self.url + path if path.startswith("/") else self.api + path
+        return http_request(method, url, body, **{"token": self.token, **options})
+
+    def manage(self, code: str) -> str:
+        """Run Python inside this Nautobot, in a process of its own (some seconds); return what it printed."""
+        return run_python(self.web.environment, code)
+
+    @contextmanager
+    def connect(self) -> Iterator["psycopg2.extensions.connection"]:
+        """A connection to its database, in autocommit mode."""
+        with closing(psycopg2.connect(self.database_url)) as connection:
+            connection.autocommit = True
+            yield connection

@@ -1,0 +1,29 @@
+"""The ground the other tests stand on: a cloned database, a live server, templates that follow the migrations."""
+
+import pytest
+from nautobot.ipam.models import Namespace
+
+pytestmark = pytest.mark.django_db
+
+
+def test_the_database_is_migrated_and_seeded_by_nautobot():
+    assert Namespace.objects.filter(name="Global").exists()
+
+
+def test_the_live_server_knows_its_token(live):
+    answer = live.request("GET", "/api/")
+    assert (answer.status, answer.reason) == (200, "OK")
+    assert "ipam" in answer.body
+    assert live.request("GET", "/api/", token=None).status == 403
+
+
+def test_the_live_server_runs_code_and_shares_its_database(live):
+    assert live.manage("from nautobot.users.models import User; print(User.objects.get().username)") == "admin\n"
+    with live.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT username FROM auth_user")
+        assert cursor.fetchall() == [("admin",)]
+
+
+def test_the_live_server_serves_static_files(live, http):
+    answer = http("GET", f"{live.url}/static/img/nautobot_logo.svg")
+    assert (answer.status, answer.headers["Content-Type"]) == (200, "image/svg+xml")
