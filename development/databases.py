@@ -38,12 +38,13 @@ def database_url(server_url: str, name: str) -> str:
 
 def core_key() -> str:
     """Changes with every installed package that brings Django migrations, and with its version."""
-    digest = hashlib.sha256()
-    for distribution in sorted(importlib.metadata.distributions(), key=lambda found: found.metadata["Name"]):
-        record = distribution.read_text("RECORD") or ""
-        if "/migrations/" in record and distribution.metadata["Name"] != "nautobot-pve-ipam":
-            digest.update(f"{distribution.metadata['Name']} {distribution.version}\n".encode())
-    return digest.hexdigest()[:KEY_LENGTH]
+    with_migrations = {
+        f"{distribution.metadata['Name']} {distribution.version}"
+        for distribution in importlib.metadata.distributions()
+        if "/migrations/" in (distribution.read_text("RECORD") or "")
+        and distribution.metadata["Name"] != "nautobot-pve-ipam"
+    }
+    return hashlib.sha256("\n".join(sorted(with_migrations)).encode()).hexdigest()[:KEY_LENGTH]
 
 
 def app_key(core: str, package: Path = REPOSITORY / APP) -> str:
@@ -123,7 +124,9 @@ def _build(
     with redis_server() as redis_url:
         env = environment(database_url(server_url, unfinished), redis_url, plugins=plugins)
         command = [sys.executable, "-m", "development.migrate"]
-        subprocess.run(command, env=env, cwd=REPOSITORY, check=True, preexec_fn=end_with_parent())
+        result = subprocess.run(command, env=env, cwd=REPOSITORY, check=False, preexec_fn=end_with_parent())
+    if result.returncode:
+        raise RuntimeError("Nautobot's migrations have failed: the reason is above.")
     _execute(server, "ALTER DATABASE {} RENAME TO {}", unfinished, name)
 
 

@@ -19,7 +19,7 @@ from development.databases import checkout_database, create_database, drop_datab
 from development.management import run_python
 from development.paths import REPOSITORY
 from development.servers import postgresql
-from development.web import WebServer, free_port, nautobot_web
+from development.web import WebServer, nautobot_web
 
 STATE = REPOSITORY / ".demo"
 ENVIRONMENT = STATE / "env"
@@ -50,7 +50,7 @@ GUESTS = (
 )
 
 
-class DemoError(Exception):
+class DemoError(RuntimeError):
     """Its sentence is all that the user needs to see."""
 
 
@@ -58,15 +58,17 @@ def run() -> None:
     """The demo in the foreground, until Ctrl-C."""
     with _demo() as web:
         ask_for_addresses()
-        print(f"\nLook at it: {web.url}/ipam/namespaces/ (user admin, password admin). Ctrl-C stops everything.")
-        os.waitid(os.P_PID, web.process_id, os.WEXITED | os.WNOWAIT)
+        print(f"\nLook at it: {web.url}/ipam/ip-addresses/?namespace=pve (user admin, password admin).")
+        print("Ctrl-C stops everything.", flush=True)
+        web.process.wait()
         raise DemoError("Nautobot's web server has ended by itself.")
 
 
 def serve() -> None:
     """What `up` runs in the background: the demo without its guests."""
     with _demo() as web:
-        os.waitid(os.P_PID, web.process_id, os.WEXITED | os.WNOWAIT)
+        web.process.wait()
+        raise DemoError("Nautobot's web server has ended by itself.")
 
 
 def up() -> None:
@@ -159,7 +161,7 @@ def _demo() -> Iterator[WebServer]:
         name = checkout_database("demo")
         database_url = create_database(server_url, name)
         stack.callback(drop_database, server_url, name)
-        web = stack.enter_context(nautobot_web(database_url, workers=WORKERS, port=free_port(FIRST_PORT)))
+        web = stack.enter_context(nautobot_web(database_url, workers=WORKERS, first_port=FIRST_PORT))
         code = "from development import seed; seed.pve_network(); print(seed.superuser())"
         _write_environment(web.url, run_python(web.environment, code).strip())
         stack.callback(ENVIRONMENT.unlink, missing_ok=True)
@@ -205,7 +207,7 @@ def main() -> None:
         signal.signal(ending, _end)
     try:
         commands[sys.argv[1]]()
-    except DemoError as error:
+    except RuntimeError as error:  # servers that do not start, and DemoError
         sys.exit(str(error))
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import http.client
+import os
 import shutil
 import socket
 import subprocess
@@ -21,8 +22,11 @@ from development.servers import end, end_with_parent, redis_server
 
 START_SECONDS = 180
 PORTS_TRIED = 100
+BACKLOG = 128
+STATIC_FILES_KEPT_SECONDS = 30 * 86400  # since they were used
 
-# Requests go through uWSGI's HTTP router: its plain http-socket closes every connection after one request.
+# Requests go through uWSGI's HTTP router: its plain http-socket closes every connection after one request. The router
+# takes over a socket that listens already, so that no other server can get the port between the choice and the start.
 CONFIGURATION = """\
 [uwsgi]
 strict = true
@@ -31,7 +35,7 @@ need-app = true
 module = nautobot.core.wsgi:application
 processes = {workers}
 enable-threads = true
-http = 127.0.0.1:{port}
+http = fd://{listener}
 http-keepalive = 1
 http-auto-chunked = true
 buffer-size = 65535
@@ -50,51 +54,36 @@ class WebServer:
     url: str
     database_url: str
     environment: dict[str, str] = field(repr=False)
-    process_id: int
+    process: subprocess.Popen = field(repr=False)
 
 
 @contextmanager
 def nautobot_web(
-    database_url: str, workers: int = 2, *, port: int | None = None, plugins: str = APP
+    database_url: str, workers: int = 2, *, first_port: int = 0, plugins: str = APP
 ) -> Iterator[WebServer]:
-    """Serve the database on 127.0.0.1 until the block ends; `port` is a free one unless named.
+    """Serve the database on 127.0.0.1 until the block ends, on the first free port from `first_port` on; 0: any.
 
     `plugins`: Nautobot Apps to load, separated by spaces; empty for core alone. Raises RuntimeError with the end of
     the server's log when it does not start.
     """
-    port = port or free_port()
     with ExitStack() as stack:
         redis_url = stack.enter_context(redis_server())
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nautobot-pve-ipam-web-")))
         static = static_files(environment(database_url, redis_url))
         env = environment(database_url, redis_url, plugins=plugins, static=static)
         configuration = directory / "uwsgi.ini"
-        configuration.write_text(CONFIGURATION.format(workers=workers, port=port, static=static))
         log = directory / "log"
-        with log.open("w") as output:
+        with _listener(first_port) as listener, log.open("w") as output:
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            configuration.write_text(CONFIGURATION.format(workers=workers, listener=listener.fileno(), static=static))
             process = subprocess.Popen(
                 server_command("start", "--ini", str(configuration)),
                 env=env, cwd=REPOSITORY, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                start_new_session=True, preexec_fn=end_with_parent(),
+                pass_fds=[listener.fileno()], start_new_session=True, preexec_fn=end_with_parent(),
             )  # fmt: skip
         stack.callback(end, process)
-        url = f"http://127.0.0.1:{port}"
         _wait_for_answer(process, url, log)
-        yield WebServer(url, database_url, env, process.pid)
-
-
-def free_port(preferred: int = 0) -> int:
-    """The first port of 127.0.0.1 from `preferred` on that nobody listens on; any free one for 0."""
-    for port in range(preferred, preferred + PORTS_TRIED) if preferred else [0]:
-        with socket.socket() as listener:
-            # As uWSGI does: connections of an earlier server that the system still remembers do not count.
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                listener.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return listener.getsockname()[1]
-    raise RuntimeError(f"no free port from {preferred} to {preferred + PORTS_TRIED - 1}")
+        yield WebServer(url, database_url, env, process)
 
 
 def static_files(env: dict[str, str]) -> Path:
@@ -106,7 +95,7 @@ def static_files(env: dict[str, str]) -> Path:
     collected = cache_home() / f"static-{digest.hexdigest()[:12]}"
     if not collected.exists():
         for old in cache_home().glob("static-*"):
-            if time.time() - old.stat().st_mtime > 7 * 86400:
+            if time.time() - old.stat().st_mtime > STATIC_FILES_KEPT_SECONDS:
                 shutil.rmtree(old, ignore_errors=True)
         unfinished = Path(tempfile.mkdtemp(prefix="unfinished-", dir=cache_home()))
         manage(env | {"NAUTOBOT_PVE_IPAM_STATIC_ROOT": str(unfinished)}, "collectstatic", "--no-input")
@@ -114,7 +103,22 @@ def static_files(env: dict[str, str]) -> Path:
             unfinished.rename(collected)
         except OSError:  # another run was faster
             shutil.rmtree(unfinished)
+    os.utime(collected)
     return collected
+
+
+def _listener(first_port: int) -> socket.socket:
+    """A listening socket of 127.0.0.1."""
+    for port in range(first_port, first_port + PORTS_TRIED) if first_port else [0]:
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+            listener.listen(BACKLOG)
+            return listener
+        except OSError:
+            listener.close()
+    raise RuntimeError(f"no free port from {first_port} to {first_port + PORTS_TRIED - 1}")
 
 
 def _wait_for_answer(process: subprocess.Popen, url: str, log: Path) -> None:

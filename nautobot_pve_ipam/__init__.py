@@ -2,7 +2,7 @@
 
 from importlib import metadata
 
-from nautobot.apps import NautobotAppConfig
+from nautobot.apps import NautobotAppConfig, nautobot_database_ready
 
 __version__ = metadata.version("nautobot-pve-ipam")
 
@@ -18,7 +18,18 @@ class NautobotPVEIPAMConfig(NautobotAppConfig):
     base_url = "pve-ipam"
     min_version = "3.2.0"
     max_version = "3.99"
-    default_settings = {}
+    default_settings = {
+        # May PVE's stock NetBox plugin take over prefixes, ranges and addresses that it did not make?
+        "facade_adopts": False,
+    }
+    searchable_models = ["allocation", "pvecluster", "sdnsubnet", "sdnvnet", "sdnzone"]
+
+    def ready(self):
+        super().ready()
+
+        from nautobot_pve_ipam.signals import offer_cluster_statuses  # noqa: PLC0415  (models are there only now)
+
+        nautobot_database_ready.connect(offer_cluster_statuses, sender=self)
 
 
 config = NautobotPVEIPAMConfig

@@ -6,7 +6,7 @@ that do not know our locks.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from django.core.exceptions import ValidationError
@@ -19,9 +19,10 @@ from nautobot.ipam.models import IPAddress, IPAddressRange
 from nautobot.ipam.validators import DNSValidator
 
 from nautobot_pve_ipam import occupancy
-from nautobot_pve_ipam.errors import Conflict, Forbidden, InvalidRequest, KeyReused, NoFreeAddress
+from nautobot_pve_ipam.errors import Conflict, InvalidRequest, KeyReused, NoFreeAddress
 from nautobot_pve_ipam.locks import locked_transaction
 from nautobot_pve_ipam.models import Allocation, IdempotencyKey, PVECluster, SDNSubnet
+from nautobot_pve_ipam.rights import require
 
 DEFAULT_STATUS = "Active"
 #: How many neighbours of a free address are offered as candidates beside those needed: clients at work side by side.
@@ -75,11 +76,13 @@ class Held:
     created: bool
 
 
-def allocate(search, wanted: Sequence[Wanted], *, user, scope=None, key=None, request_digest="") -> list[Held]:
+def allocate(
+    search, wanted: Sequence[Wanted], *, user, scope=None, key=None, request_digest="", mac_anywhere=False
+) -> list[Held]:
     """Take the next free addresses of `search`, one for each of `wanted`, all or none.
 
-    A MAC that holds an address of the prefix already (inside the bounds, if the search names any) gets that one
-    back. `key` is the caller's Idempotency-Key: the same key and digest within a day get the same addresses.
+    A MAC that holds an address of the prefix already (inside the bounds, if the search names any and unless
+    `mac_anywhere`) gets that one back. `key` is the caller's Idempotency-Key: the same key and digest within a day get the same addresses.
 
     Raises NoFreeAddress, Forbidden when `user` may not add such an address, KeyReused, InvalidRequest, and Django's
     ValidationError where Nautobot refuses a value. After any of them nothing is written.
@@ -96,13 +99,14 @@ def allocate(search, wanted: Sequence[Wanted], *, user, scope=None, key=None, re
                 return replayed
         for mac in sorted(macs):
             locks.wait("mac", search.prefix.pk, mac)
-        held = {mac: held for mac in macs if (held := _held_by_mac(search, mac, scope))}
+        held_where = replace(search, bounds=()) if mac_anywhere else search
+        held = {mac: held for mac in macs if (held := _held_by_mac(held_where, mac, scope))}
         missing = [item for item in wanted if item.guest.mac not in held]
         made = iter(_create_free(search, missing, locks, scope) if missing else ())
         result = [
             _confirm(held[item.guest.mac], item.guest) if item.guest.mac in held else next(made) for item in wanted
         ]
-        _check_may_add(user, [item.address for item in result])
+        require(user, "add", *(item.address for item in result))
         if key:
             _remember(user, key, request_digest, result)
         return result
@@ -116,7 +120,7 @@ def take(prefix, host: int, wanted: Wanted, *, user, scope) -> Held:
     """
     with transaction.atomic():
         held = _create(prefix, host, wanted, scope)
-        _check_may_add(user, [held.address])
+        require(user, "add", held.address)
         return held
 
 
@@ -195,11 +199,12 @@ def _create_free(search, wanted, locks, scope) -> list[Held]:
     todo, made = list(wanted), []
     namespace = search.prefix.namespace_id
     for low, high in search.free():
-        while todo and low <= high:
-            candidates = list(range(low, min(high, low + len(todo) + SPARE_CANDIDATES - 1) + 1))
+        at = low
+        while todo and at <= high:
+            count = len(todo)
+            candidates = list(range(at, min(high, at + count + SPARE_CANDIDATES - 1) + 1))
             names = [("address", namespace, host) for host in candidates]
-            wanted_locks = len(todo)
-            locked = [candidates[index] for index in locks.first_free(names, wanted_locks)]
+            locked = [candidates[index] for index in locks.first_free(names, count)]
             # Somebody may have committed between our look and our lock.
             gone = occupancy.present(search.prefix, locked) if locked else ()
             for host in locked:
@@ -207,7 +212,7 @@ def _create_free(search, wanted, locks, scope) -> list[Held]:
                     made.append(held)
                     todo.pop(0)
             # With enough locks taken, the neighbours behind the last one were not even tried.
-            low = (locked if len(locked) == wanted_locks else candidates)[-1] + 1
+            at = (locked if len(locked) == count else candidates)[-1] + 1
         if not todo:
             return made
     wished = f"{len(wanted)} wanted, {len(made)} free" if len(wanted) > 1 else "none is left"
@@ -273,13 +278,6 @@ def _in_exclusive_range(prefix, host):
         start_host__lte=address,
         end_host__gte=address,
     ).exists()
-
-
-def _check_may_add(user, addresses):
-    """Object permissions may depend on what the address became: looked at inside the transaction."""
-    ids = [address.pk for address in addresses]
-    if ids and IPAddress.objects.restrict(user, "add").filter(pk__in=ids).count() != len(ids):
-        raise Forbidden(f"user {user} may not add address {addresses[0]}")
 
 
 def _replayed(user, key, request_digest):

@@ -4,6 +4,7 @@ A PVE subnet *is* a core Prefix, a DHCP range *is* a core IPAddressRange, an add
 These tables add only what the core objects have no place for: cluster, zone, vnet, guest.
 """
 
+import netaddr
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
@@ -191,6 +192,20 @@ class SDNSubnet(PrimaryModel):
     def __str__(self):
         return f"{self.prefix} ({self.vnet})"
 
+    def clean(self):
+        super().clean()
+        if self.vnet_id is None or self.prefix_id is None:
+            return
+        if self.prefix.namespace_id != self.vnet.zone.namespace_id:
+            raise ValidationError(
+                {"prefix": f"Prefix {self.prefix} is not in namespace {self.vnet.zone.namespace} of vnet {self.vnet}."}
+            )
+        network = self.prefix.prefix
+        # What is no address at all has been refused by the field. A point-to-point subnet has its gateway outside.
+        if netaddr.valid_ipv4(self.gateway or "") or netaddr.valid_ipv6(self.gateway or ""):
+            if network.size > 1 and self.gateway not in network:
+                raise ValidationError({"gateway": f"Gateway {self.gateway} is not in {network}."})
+
     @property
     def pve_id(self):
         """The subnet's id without its zone, as PVE and our URLs write it: `10.0.0.0-24`."""
@@ -221,6 +236,24 @@ class SDNDHCPRange(BaseModel):
     def __str__(self):
         return str(self.ip_address_range)
 
+    def clean(self):
+        super().clean()
+        if self.subnet_id is None or self.ip_address_range_id is None:
+            return
+        if not range_within(self.ip_address_range, self.subnet.prefix):
+            raise ValidationError(
+                {"ip_address_range": f"Range {self.ip_address_range} is not within prefix {self.subnet.prefix}."}
+            )
+
+
+def range_within(ip_address_range, prefix) -> bool:
+    """Whether a core IP address range lies in a core prefix, or in a pool of it: the same namespace and both ends."""
+    return (
+        ip_address_range.parent.namespace_id == prefix.namespace_id
+        and ip_address_range.start_address in prefix.prefix
+        and ip_address_range.end_address in prefix.prefix
+    )
+
 
 @full_citizen
 class Allocation(PrimaryModel):
@@ -246,6 +279,9 @@ class Allocation(PrimaryModel):
     )
     hostname = models.CharField(max_length=CHARFIELD_MAX_LENGTH, blank=True, db_index=True)
     is_gateway = models.BooleanField(default=False, verbose_name="gateway")
+    adopted = models.BooleanField(
+        default=False, help_text="The address was there before PVE used it: letting it go never deletes it"
+    )
     last_seen = models.DateTimeField(
         blank=True, null=True, editable=False, help_text="When PVE last asked for or confirmed this address"
     )

@@ -88,6 +88,7 @@ def free_intervals(prefix, first, last, *, exclude=(), skip_ranges):
     `exclude` are ordered intervals to leave out. Ranges marked exclusive are always left out, all other IP address
     ranges when `skip_ranges` says so.
     """
+    exclude = sorted((*exclude, *_exclusive_from_outside(prefix)))
     for start, end, owners in regions(prefix, first, last):
         ranges = (_ranges(owner, prefix.ip_version, start, end, block_all=skip_ranges) for owner in owners)
         for low, high in gaps(start, end, merged(exclude, *ranges)):
@@ -101,6 +102,7 @@ class _Child:
     id: UUID
     first: int
     last: int
+    length: int
     blocks: bool
 
 
@@ -140,21 +142,20 @@ class _Children:
             namespace_id=prefix.namespace_id, ip_version=self._version, prefix_length__gt=prefix.prefix_length
         )
         self._rows = deque()
-        self._next = first  # where the next page begins; None: there is none
+        self._after = (first, -1)  # network and length behind which the next page begins; None: there is none
 
     def containing(self, address):
         """The children around `address` that begin before it, outermost first."""
-        bits = IPV4_BITS if self._version == 4 else IPV6_BITS
-        networks = {address >> (bits - length) << (bits - length) for length in range(self._parent_length + 1, bits)}
-        networks.discard(address)
+        longest = IPV4_BITS if self._version == 4 else IPV6_BITS
         found = self._queryset.filter(
-            network__in=[to_text(network, self._version) for network in networks],
+            network__in=_networks_around(address, self._version, self._parent_length + 1, longest),
+            network__lt=to_text(address, self._version),
             broadcast__gte=to_text(address, self._version),
         )
         return self._read(found.order_by("prefix_length"))
 
     def peek(self):
-        if not self._rows and self._next is not None:
+        if not self._rows and self._after is not None:
             self._load()
         return self._rows[0] if self._rows else None
 
@@ -165,29 +166,57 @@ class _Children:
         """Forget all children that begin before `address`, also those not read yet."""
         while self._rows and self._rows[0].first < address:
             self._rows.popleft()
-        if self._next is not None:
-            self._next = max(self._next, address)
+        if self._after is not None:
+            self._after = max(self._after, (address, -1))
 
     def _load(self):
-        page = self._queryset.filter(
-            network__gte=to_text(self._next, self._version), network__lte=to_text(self._last, self._version)
-        ).order_by("network", "prefix_length")[:PAGE]
-        rows = self._read(page)
-        self._next = None
-        if len(rows) == PAGE:
-            # The next page begins at the last network seen, whose other sizes it may still hold.
-            self._next = rows[-1].first
-            rows = [row for row in rows if row.first != self._next] or rows
-            if rows[-1].first == self._next:
-                self._next += 1
+        network, length = self._after
+        rows = self._read(
+            self._queryset.filter(
+                network__gte=to_text(network, self._version), network__lte=to_text(self._last, self._version)
+            )
+            .exclude(network=to_text(network, self._version), prefix_length__lte=length)
+            .order_by("network", "prefix_length")[:PAGE]
+        )
+        self._after = (rows[-1].first, rows[-1].length) if len(rows) == PAGE else None
         self._rows.extend(rows)
 
     @staticmethod
     def _read(queryset):
         return [
-            _Child(id_, to_int(network), to_int(broadcast), type_ != PrefixTypeChoices.TYPE_POOL)
-            for id_, network, broadcast, type_ in queryset.values_list("id", "network", "broadcast", "type")
+            _Child(id_, to_int(network), to_int(broadcast), length, type_ != PrefixTypeChoices.TYPE_POOL)
+            for id_, network, broadcast, length, type_ in queryset.values_list(
+                "id", "network", "broadcast", "prefix_length", "type"
+            )
         ]
+
+
+def _networks_around(address, ip_version, shortest, longest):
+    """Network addresses, as text, of the prefixes that can hold `address`: of lengths `shortest` to `longest`."""
+    bits = IPV4_BITS if ip_version == 4 else IPV6_BITS
+    return {
+        to_text(address >> (bits - length) << (bits - length), ip_version) for length in range(shortest, longest + 1)
+    }
+
+
+def _exclusive_from_outside(prefix):
+    """Exclusive ranges of the prefixes around `prefix` that reach into it, unordered.
+
+    Core lets no such range be made, but leaves those that are older than the prefix; and admits no address in them.
+    """
+    if prefix.parent_id is None:
+        return []
+    first, last = span(prefix)
+    found = IPAddressRange.objects.filter(
+        parent__namespace_id=prefix.namespace_id,
+        parent__network__in=_networks_around(first, prefix.ip_version, 0, prefix.prefix_length - 1),
+        parent__prefix_length__lt=prefix.prefix_length,
+        ip_version=prefix.ip_version,
+        is_exclusive=True,
+        start_host__lte=to_text(last, prefix.ip_version),
+        end_host__gte=to_text(first, prefix.ip_version),
+    )
+    return [(to_int(start), to_int(end)) for start, end in found.values_list("start_host", "end_host")]
 
 
 def _ranges(parent_id, ip_version, first, last, *, block_all):

@@ -6,7 +6,7 @@ use strict;
 use warnings;
 
 use JSON;
-use URI::Escape qw(uri_escape_utf8);
+use URI::Escape qw(uri_escape);
 
 use PVE::Cluster;
 use PVE::JSONSchema qw(get_standard_option);
@@ -33,7 +33,7 @@ sub properties {
             description =>
                 "Nautobot namespace that holds the prefixes and addresses of this PVE",
             type => 'string',
-            minLength => 1,
+            pattern => '[!-~]([ -~]*[!-~])?', # ipams.cfg has no encoding: ASCII alone is safe
             maxLength => 255,
         },
         fingerprint => get_standard_option(
@@ -260,7 +260,7 @@ sub ip_path {
 sub query {
     my (%params) = @_;
 
-    my @pairs = map { "$_=" . uri_escape_utf8($params{$_}) } grep { defined($params{$_}) }
+    my @pairs = map { "$_=" . uri_escape($params{$_}) } grep { defined($params{$_}) }
         sort keys %params;
     return @pairs ? '?' . join('&', @pairs) : '';
 }
@@ -320,7 +320,7 @@ sub nautobot_api_request {
     my ($config, $method, $path, $params, $expected) = @_;
 
     my $base = $config->{url} =~ s!/+$!!r;
-    my $namespace = uri_escape_utf8($config->{namespace});
+    my $namespace = uri_escape($config->{namespace});
 
     my $answer = eval {
         PVE::Network::SDN::api_request(

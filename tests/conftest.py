@@ -1,8 +1,8 @@
 """Servers, databases and a live Nautobot for the tests.
 
-pytest with pytest-django rather than Nautobot's own runner: that one always migrates a database of its own (minutes)
-or loads one from a JSON dump, knows neither fixtures nor Hypothesis, and wants every test in the App's package.
-Here the test database is cloned from the migrated template in a second. Nautobot's test cases run all the same.
+pytest with pytest-django rather than Nautobot's own runner: that one migrates a database of its own (minutes) or reads
+one from a JSON dump, and knows nothing of fixtures such as the live server that many tests share. Here the test
+database is cloned from the migrated template in a second, and Nautobot's test cases run all the same.
 """
 
 import logging
@@ -34,9 +34,12 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     stack = ExitStack()
     config.add_cleanup(stack.close)
-    server_url = stack.enter_context(postgresql())
-    redis_url = stack.enter_context(redis_server())
-    database_url = stack.enter_context(scratch_database(server_url, "tests"))
+    try:
+        server_url = stack.enter_context(postgresql())
+        redis_url = stack.enter_context(redis_server())
+        database_url = stack.enter_context(scratch_database(server_url, "tests"))
+    except RuntimeError as error:
+        raise pytest.UsageError(str(error)) from error
     os.environ.update(environment(database_url, redis_url))
 
     import nautobot  # noqa: PLC0415  (reads the environment)

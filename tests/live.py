@@ -1,5 +1,6 @@
 """A running Nautobot as tests see it, and the plain HTTP with which they talk to it."""
 
+import base64
 import http.client
 import json
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg2
+import redis
 
 from development.management import run_python
 from development.web import WebServer
@@ -81,6 +83,17 @@ class Live:
     def manage(self, code: str) -> str:
         """Run Python inside this Nautobot, in a process of its own (some seconds); return what it printed."""
         return run_python(self.web.environment, code)
+
+    def queued_tasks(self) -> list[tuple[str, list[Any]]]:
+        """Name and positional arguments of each task that waits for a worker (none runs), the newest first.
+
+        A webhook is `nautobot.extras.tasks.process_webhook` with (webhook id, object's data, model, action, ..).
+        """
+        with closing(redis.Redis.from_url(self.web.environment["NAUTOBOT_PVE_IPAM_REDIS"])) as client:
+            messages = map(json.loads, client.lrange(f"{urlsplit(self.database_url).path[1:]}:default", 0, -1))
+            return [
+                (message["headers"]["task"], json.loads(base64.b64decode(message["body"]))[0]) for message in messages
+            ]
 
     @contextmanager
     def connect(self) -> Iterator["psycopg2.extensions.connection"]:

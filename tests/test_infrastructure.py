@@ -27,3 +27,12 @@ def test_the_live_server_runs_code_and_shares_its_database(live):
 def test_the_live_server_serves_static_files(live, http):
     answer = http("GET", f"{live.url}/static/img/nautobot_logo.svg")
     assert (answer.status, answer.headers["Content-Type"]) == (200, "image/svg+xml")
+
+
+def test_what_the_live_server_enqueues_can_be_read(live):
+    hook = {"name": "any", "content_types": ["ipam.namespace"], "type_create": True, "http_method": "POST"}
+    live.request("POST", "/api/extras/webhooks/", {**hook, "payload_url": "http://hook.example.com/"})
+    live.request("POST", "/api/ipam/namespaces/", {"name": "infrastructure-hooked"})
+    task, arguments = live.queued_tasks()[0]
+    assert task == "nautobot.extras.tasks.process_webhook"
+    assert (arguments[1]["name"], arguments[2:4]) == ("infrastructure-hooked", ["namespace", "create"])

@@ -77,35 +77,54 @@ class PVEIPAMView(NautobotAPIVersionMixin, APIView):
 
 def as_error(exc):
     """Any exception as one of ours, with the field errors in DRF's form; (None, {}) for what is a bug."""
-    if isinstance(exc, PVEIPAMError):
-        return exc, {exc.field: [exc.sentence]} if exc.field else {}
-    if isinstance(exc, exceptions.ValidationError):
-        fields = exc.detail if isinstance(exc.detail, dict) else {}
-        return InvalidRequest(first_sentence(exc.detail)), fields
-    if isinstance(exc, DjangoValidationError):
-        fields = {k: v for k, v in exc.message_dict.items() if k != "__all__"} if hasattr(exc, "error_dict") else {}
-        return InvalidRequest(first_sentence(getattr(exc, "message_dict", exc.messages))), fields
-    if isinstance(exc, (Http404, exceptions.NotFound)):
-        return Missing(str(exc) or "not found"), {}
-    if isinstance(exc, (exceptions.NotAuthenticated, exceptions.AuthenticationFailed)):
-        error = Forbidden(str(exc.detail))
-        error.code = exc.default_code
-        return error, {}
-    if isinstance(exc, (exceptions.PermissionDenied, DjangoPermissionDenied)):
-        return Forbidden(str(exc) or "not permitted"), {}
-    if isinstance(exc, ProtectedError):
-        names = ", ".join(sorted({str(thing) for thing in exc.protected_objects})[:3])
-        return Conflict(f"still needed by {names}"), {}
-    if isinstance(exc, exceptions.APIException):
-        error = InvalidRequest(str(exc.detail))
-        error.status = exc.status_code
-        error.code = exc.default_code if exc.status_code != 400 else error.code
-        return error, {}
-    if isinstance(exc, (OperationalError, InterfaceError)):
-        return Unavailable("the database is out of reach or busy, try again"), {}
-    if isinstance(exc, (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, TimeoutError)):
-        return Unavailable("Redis is out of reach or a lock was not free, try again"), {}
-    return None, {}
+    return next((translate(exc) for types, translate in TRANSLATIONS if isinstance(exc, types)), (None, {}))
+
+
+def _from_django_validation(exc):
+    fields = {k: v for k, v in exc.message_dict.items() if k != "__all__"} if hasattr(exc, "error_dict") else {}
+    return InvalidRequest(first_sentence(getattr(exc, "message_dict", exc.messages))), fields
+
+
+def _from_authentication(exc):
+    error = Forbidden(str(exc.detail))
+    error.code = exc.default_code
+    return error, {}
+
+
+def _from_protected(exc):
+    names = ", ".join(sorted({str(thing) for thing in exc.protected_objects})[:3])
+    return Conflict(f"still needed by {names}"), {}
+
+
+def _from_api_exception(exc):
+    error = InvalidRequest(str(exc.detail))
+    error.status = exc.status_code
+    error.code = error.code if exc.status_code == InvalidRequest.status else exc.default_code
+    return error, {}
+
+
+#: Exceptions that a request may meet, the most special first, and how each becomes one of ours.
+TRANSLATIONS = (
+    (PVEIPAMError, lambda exc: (exc, {exc.field: [exc.sentence]} if exc.field else {})),
+    (
+        exceptions.ValidationError,
+        lambda exc: (InvalidRequest(first_sentence(exc.detail)), exc.detail if isinstance(exc.detail, dict) else {}),
+    ),
+    (DjangoValidationError, _from_django_validation),
+    ((Http404, exceptions.NotFound), lambda exc: (Missing(str(exc) or "not found"), {})),
+    ((exceptions.NotAuthenticated, exceptions.AuthenticationFailed), _from_authentication),
+    ((exceptions.PermissionDenied, DjangoPermissionDenied), lambda exc: (Forbidden(str(exc) or "not permitted"), {})),
+    (ProtectedError, _from_protected),
+    (exceptions.APIException, _from_api_exception),
+    (
+        (OperationalError, InterfaceError),
+        lambda exc: (Unavailable("the database is out of reach or busy, try again"), {}),
+    ),
+    (
+        (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, TimeoutError),
+        lambda exc: (Unavailable("Redis is out of reach or a lock was not free, try again"), {}),
+    ),
+)
 
 
 def first_sentence(detail, where=""):

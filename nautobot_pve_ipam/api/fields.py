@@ -95,10 +95,7 @@ class IntervalsField(NamedField):
             if not isinstance(text, str):
                 raise netaddr.AddrFormatError
             start, dash, end = text.strip().partition("-")
-            if dash:
-                interval = netaddr.IPRange(start.strip(), end.strip())
-            else:
-                interval = netaddr.IPNetwork(start)
+            interval = netaddr.IPRange(start.strip(), end.strip()) if dash else netaddr.IPNetwork(start)
             return interval.version, interval.first, interval.last
         except (netaddr.AddrFormatError, ValueError, TypeError):
             self.refuse(text, "is neither an address nor a CIDR nor an a-b range")

@@ -1,8 +1,29 @@
 """Routes of the REST API, below /api/plugins/pve-ipam/."""
 
-from django.urls import path
+from django.urls import include, path, re_path
+from nautobot.apps.api import OrderedDefaultRouter
 
-from nautobot_pve_ipam.api import next_free_ip
+from nautobot_pve_ipam.api import netbox, next_free_ip, pve, views
+
+router = OrderedDefaultRouter(view_name="Proxmox VE")
+router.register("clusters", views.PVEClusterViewSet)
+router.register("zones", views.SDNZoneViewSet)
+router.register("vnets", views.SDNVNetViewSet)
+router.register("subnets", views.SDNSubnetViewSet)
+router.register("dhcp-ranges", views.SDNDHCPRangeViewSet)
+router.register("allocations", views.AllocationViewSet)
+
+facade = [
+    path("ipam/aggregates/", netbox.AggregatesView.as_view()),
+    path("ipam/prefixes/", netbox.PrefixesView.as_view()),
+    path("ipam/prefixes/<uuid:pk>/", netbox.PrefixView.as_view()),
+    path("ipam/prefixes/<uuid:pk>/available-ips/", netbox.PrefixAvailableIPsView.as_view()),
+    path("ipam/ip-ranges/", netbox.RangesView.as_view()),
+    path("ipam/ip-ranges/<uuid:pk>/", netbox.RangeView.as_view()),
+    path("ipam/ip-ranges/<uuid:pk>/available-ips/", netbox.RangeAvailableIPsView.as_view()),
+    path("ipam/ip-addresses/", netbox.AddressesView.as_view()),
+    path("ipam/ip-addresses/<uuid:pk>/", netbox.AddressView.as_view()),
+]
 
 urlpatterns = [
     path("prefixes/<uuid:pk>/next-free-ip/", next_free_ip.PrefixNextFreeIPView.as_view(), name="prefix_next_free_ip"),
@@ -16,4 +37,12 @@ urlpatterns = [
         next_free_ip.SubnetNextFreeIPView.as_view(),
         name="subnet_next_free_ip",
     ),
+    path("namespaces/<str:namespace>/", pve.NamespaceView.as_view(), name="hook_namespace"),
+    path("namespaces/<str:namespace>/subnets/<str:subnet>/", pve.SubnetView.as_view(), name="hook_subnet"),
+    path("namespaces/<str:namespace>/ips/", pve.AddressesView.as_view(), name="hook_addresses"),
+    path("namespaces/<str:namespace>/ips/<str:ip>/", pve.AddressView.as_view(), name="hook_address"),
+    path("netbox/<str:namespace>/", include(facade)),
+    path("netbox/<str:namespace>/<str:cluster>/", include(facade)),
+    re_path(r"^netbox/", netbox.UnknownView.as_view(), name="facade_unknown"),
+    *router.urls,
 ]

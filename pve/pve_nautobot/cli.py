@@ -209,7 +209,7 @@ def _find(client: Client, args: argparse.Namespace) -> _Output:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Errors go the way of all errors, so that --json shows them too; no abbreviations: --token is not --token-file."""
+    """Errors go the way of all errors, so that --json shows them too; no abbreviations: --host is not --hostname."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(allow_abbrev=False, **options)

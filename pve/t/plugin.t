@@ -17,7 +17,7 @@ delete $ENV{$_} for qw(http_proxy HTTP_PROXY all_proxy ALL_PROXY);
 $PVEStandIn::cluster = 'pve cluster';
 
 my $plugin = 'PVE::Network::SDN::Ipams::NautobotPlugin';
-my $api = '/api/plugins/pve-ipam/namespaces/lab%2F1%20%C3%BC';
+my $api = '/api/plugins/pve-ipam/namespaces/lab%2F1%20x';
 my $mac = 'BC:24:11:00:00:01';
 
 my $subnet = {
@@ -92,7 +92,7 @@ sub run {
         [$answer],
         sub {
             my ($url) = @_;
-            my $config = { url => "$url/api/", token => 'secret', namespace => "lab/1 \x{fc}" };
+            my $config = { url => "$url/api/", token => 'secret', namespace => 'lab/1 x' };
             return $plugin->$hook($config, @args);
         },
     );
@@ -364,6 +364,12 @@ subtest 'registered beside PVE\'s own plugins' => sub {
         local $PVE::Network::SDN::Ipams::Plugin::shared =
             { propertyList => {%$untouched}, plugins => {} };
         $_->register() for @$others, $plugin;
+
+        # asked first: PVE asks the plugins in any order
+        is(
+            !$plugin->properties()->{url}, !!@$others,
+            'url is ours if no other plugin declares it'
+        );
         eval { $base->init() };
         is($@, '', 'no property is declared twice, none is missing');
         is($base->lookup('nautobot'), $plugin, 'found by its type');

@@ -142,7 +142,10 @@ subtest 'a change that would break PVE' => sub {
     my $plugin = "$dir/PVE/Network/SDN/Ipams/NautobotPlugin.pm";
 
     spew($plugin, "package PVE::Network::SDN::Ipams::NautobotPlugin; broken(;\n");
-    does($file, '--install', 2, qr/does not load, it stays as it was: .*syntax error at/s, $text);
+    does(
+        $file, '--install', 2, qr/does not load, it stays as it was: .*syntax error at/s,
+        $text
+    );
     unlink($plugin);
     does($file, '--install', 2, qr/NautobotPlugin\.pm is not there/, $text);
     is_deeply([glob("$dir/PVE/Network/SDN/.nautobot*")], [], 'nothing left beside it');

@@ -223,6 +223,7 @@ def test_find_nothing(server: AnsweringServer, capsys: pytest.CaptureFixture[str
         ("frobnicate", "frobnicate"),
         ("next-free-ip", "SUBNET"),
         ("next-free-ip 10.0.0.0/24 --bogus", "--bogus"),
+        ("next-free-ip 10.0.0.0/24 --host web", "--host"),
         ("next-free-ip 10.0.0.0/24 --vmid 99", "vmid 99"),
         ("next-free-ip 10.0.0.0/24 --vmid x", "'x'"),
         ("next-free-ip 10.0.0.0/24 --mac zz", "mac 'zz'"),

@@ -1,0 +1,375 @@
+"""The NetBox facade: the calls of PVE's stock NetBox plugin, answered from one Nautobot namespace.
+
+A PVE without any patch uses Nautobot by an IPAM entry of type `netbox` whose url ends in `netbox/{namespace}` or
+`netbox/{namespace}/{cluster}`. It is no NetBox: whatever else is asked is a 404 that says so. Where the plugin's own
+look-ups are sloppy (a text search for an address, "at most one entry is empty"), the answers are such that it does
+the right thing all the same. Source of the calls: pve-network, src/PVE/Network/SDN/Ipams/NetboxPlugin.pm.
+"""
+
+import re
+from datetime import timedelta
+
+import netaddr
+from django.conf import settings
+from django.utils import timezone
+from rest_framework.response import Response
+
+from nautobot_pve_ipam import allocation, hooks, lookups, subnets
+from nautobot_pve_ipam.allocation import Guest, Held, Scope, Wanted
+from nautobot_pve_ipam.api.fields import MACField
+from nautobot_pve_ipam.api.pve import HookView
+from nautobot_pve_ipam.errors import Conflict, Forbidden, InvalidRequest, Missing, NoFreeAddress, NotOurs, PVEIPAMError
+from nautobot_pve_ipam.free_addresses import addresses
+from nautobot_pve_ipam.models import SDNSubnet
+from nautobot_pve_ipam.occupancy import Search, to_int
+from nautobot_pve_ipam.rights import missing_hook_rights
+from nautobot_pve_ipam.subnets import SubnetFacts
+
+#: The stock plugin tells neither zone nor vnet; the gateway's name alone betrays the vnet.
+ZONE, VNET = "netbox", "unknown"
+GATEWAY_NAME = re.compile(r"(?P<vnet>[a-zA-Z][a-zA-Z0-9]{0,7})-gw(\..*)?")
+GATEWAY, MAC_MARK = "gateway", "mac:"
+#: A subnet this young without addresses is one that PVE is just making.
+IN_THE_MAKING = timedelta(minutes=5)
+
+
+class FacadeView(HookView):
+    """Base of the facade's views; their answers have NetBox's shape as far as the stock plugin reads it."""
+
+    schema = None  # NetBox's API is documented by NetBox; this is for PVE's plugin alone
+
+    def setup_caller(self, request, namespace, cluster):
+        return hooks.Caller(lookups.visible_namespace(request.user, namespace), request.user, cluster)
+
+    @staticmethod
+    def body(request):
+        if not isinstance(request.data, dict):
+            raise InvalidRequest("body: one JSON object is expected", field="body")
+        return request.data
+
+    @staticmethod
+    def guest(body):
+        """The guest that NetBox's `description` and `dns_name` speak of: 'gateway', 'mac:..' or null."""
+        description, hostname = body.get("description") or "", body.get("dns_name") or ""
+        if not isinstance(description, str) or not isinstance(hostname, str):
+            raise InvalidRequest("description and dns_name must be text or null", field="description")
+        if description == GATEWAY:
+            return Guest(hostname=hostname, is_gateway=True)
+        mac = description.removeprefix(MAC_MARK) if description.startswith(MAC_MARK) else None
+        return Guest(mac=MACField().to_internal_value(mac) if mac else None, hostname=hostname)
+
+    @staticmethod
+    def records(caller):
+        """The subnets of the cluster that the url names; of no cluster where it names none."""
+        return SDNSubnet.objects.filter(
+            prefix__namespace=caller.namespace, vnet__zone__cluster__name=caller.cluster
+        ).select_related("prefix__namespace", "vnet__zone__cluster")
+
+
+class AggregatesView(FacadeView):
+    """The stock plugin's check of url and token."""
+
+    rights = {"GET": ()}
+
+    def get(self, request, namespace, cluster=None):
+        self.setup_caller(request, namespace, cluster)
+        if missing := missing_hook_rights(request.user):
+            raise Forbidden(f"user {request.user} lacks permission {', '.join(missing)}")
+        return Response(listed([]))
+
+
+class PrefixesView(FacadeView):
+    """Subnets, found by their network address."""
+
+    rights = {"GET": ("ipam.view_prefix",), "POST": ("ipam.view_prefix", "nautobot_pve_ipam.add_sdnsubnet")}
+
+    def get(self, request, namespace, cluster=None):
+        """Exactly the caller's subnet that begins at `q`; not the ones around it that a text search would find."""
+        caller = self.setup_caller(request, namespace, cluster)
+        network = self.address(request.query_params.get("q", ""))
+        found = self.records(caller).filter(prefix__network=str(network)).order_by("prefix__prefix_length")
+        return Response(listed([prefix_answer(record) for record in found if not half_made(record)]))
+
+    def post(self, request, namespace, cluster=None):
+        """Make a subnet. What an earlier attempt left half made is taken over."""
+        caller = self.setup_caller(request, namespace, cluster)
+        prefix = self.body(request).get("prefix")
+        network = lookups.parse_subnet("-".join(str(prefix).rsplit("/", 1)))
+        existing = (
+            self.records(caller)
+            .filter(prefix__network=str(network.ip), prefix__prefix_length=network.prefixlen)
+            .first()
+        )
+        if existing and not half_made(existing):
+            raise Conflict(f"subnet {network} exists already in namespace {caller.namespace}")
+        facts = SubnetFacts(
+            zone=existing.vnet.zone.name if existing else ZONE,
+            vnet=existing.vnet.name if existing else VNET,
+            cluster=cluster,
+            dhcp_ranges=[],
+            adopt=may_adopt(),
+        )
+        record, _created = subnets.put_subnet(caller.namespace, network, facts, user=request.user)
+        return Response(prefix_answer(record), status=201)
+
+
+class PrefixView(FacadeView):
+    rights = {"DELETE": ("nautobot_pve_ipam.delete_sdnsubnet",)}
+
+    def delete(self, request, namespace, pk, cluster=None):
+        """Refused while an address without gateway mark is in it, whatever the plugin took for empty."""
+        caller = self.setup_caller(request, namespace, cluster)
+        subnets.delete_subnet(one(self.records(caller), "prefix", pk=pk), user=request.user)
+        return Response(status=204)
+
+
+class RangesView(FacadeView):
+    """DHCP ranges, found by their two ends."""
+
+    rights = {"GET": ("ipam.view_ipaddressrange",), "POST": ("ipam.add_ipaddressrange",)}
+
+    def get(self, request, namespace, cluster=None):
+        caller = self.setup_caller(request, namespace, cluster)
+        start = self.address(request.query_params.get("start_address", ""))
+        end = self.address(request.query_params.get("end_address", ""))
+        for record in self.records(caller):
+            found = record.dhcp_ranges.filter(start_host=str(start), end_host=str(end)).first()
+            if found:
+                return Response(listed([range_answer(found)]))
+        return Response(listed([]))
+
+    def post(self, request, namespace, cluster=None):
+        """Add a DHCP range to the subnet around it. Refused while the subnet is being made, the subnet goes too."""
+        caller = self.setup_caller(request, namespace, cluster)
+        body = self.body(request)
+        start = self.address(without_mask(body.get("start_address")))
+        end = self.address(without_mask(body.get("end_address")))
+        record = self.record_around(caller, start)
+        network = record.prefix.prefix
+        wanted = {(to_int(r.start_host), to_int(r.end_host)) for r in record.dhcp_ranges.all()}
+        wanted.add((int(start), int(end)))
+        facts = with_ranges(record, sorted(wanted))
+        try:
+            subnets.put_subnet(caller.namespace, network, facts, user=request.user)
+        except PVEIPAMError:
+            # PVE gives the whole subnet up now; left behind, it would make the next attempt "already exists".
+            if in_the_making(record) and not record.dhcp_ranges.exists():
+                subnets.delete_subnet(record, user=request.user)
+            raise
+        return Response(range_answer(record.dhcp_ranges.get(start_host=str(start))), status=201)
+
+    def record_around(self, caller, address):
+        around = self.records(caller).filter(
+            prefix__ip_version=address.version,
+            prefix__network__lte=str(address),
+            prefix__broadcast__gte=str(address),
+        )
+        if found := around.order_by("-prefix__prefix_length").first():
+            return found
+        raise Missing(f"no subnet of namespace {caller.namespace} has address {address}")
+
+
+class RangeView(FacadeView):
+    rights = {"DELETE": ("ipam.delete_ipaddressrange",)}
+
+    def delete(self, request, namespace, pk, cluster=None):
+        caller = self.setup_caller(request, namespace, cluster)
+        record, found = range_of(self.records(caller), pk)
+        left = [(to_int(r.start_host), to_int(r.end_host)) for r in record.dhcp_ranges.exclude(pk=found.pk)]
+        subnets.put_subnet(caller.namespace, record.prefix.prefix, with_ranges(record, left), user=request.user)
+        return Response(status=204)
+
+
+class AvailableIPsView(FacadeView):
+    """The next free address of a subnet or of one of its ranges, for the guest that `description` names."""
+
+    rights = {"POST": ("ipam.view_prefix", "ipam.add_ipaddress")}
+
+    def allocate(self, request, record, bounds=()):
+        wanted = Wanted(self.guest(self.body(request)))
+        scope = Scope(record.vnet.zone.cluster, record)
+        # PVE never asks what a MAC holds before it asks again, after a time-out say: the whole subnet counts.
+        (held,) = allocation.allocate(
+            Search(record.prefix, bounds), [wanted], user=request.user, scope=scope, mac_anywhere=True
+        )
+        return Response(address_answer(held), status=201 if held.created else 200)
+
+
+class PrefixAvailableIPsView(AvailableIPsView):
+    def post(self, request, namespace, pk, cluster=None):
+        caller = self.setup_caller(request, namespace, cluster)
+        return self.allocate(request, one(self.records(caller), "prefix", pk=pk))
+
+
+class RangeAvailableIPsView(AvailableIPsView):
+    def post(self, request, namespace, pk, cluster=None):
+        """204 without a body from a full range: PVE then tries the subnet's next. 409 when all are full."""
+        caller = self.setup_caller(request, namespace, cluster)
+        record, found = range_of(self.records(caller), pk)
+        try:
+            return self.allocate(request, record, (bounds_of(found),))
+        except NoFreeAddress:
+            others = record.dhcp_ranges.exclude(pk=found.pk)
+            if any(next(addresses(Search(record.prefix, (bounds_of(other),)).free()), None) for other in others):
+                return Response(status=204)
+            raise
+
+
+class AddressesView(FacadeView):
+    """Addresses, found by value, by MAC or by subnet."""
+
+    rights = {"GET": ("ipam.view_ipaddress",), "POST": ("ipam.view_prefix", "ipam.add_ipaddress")}
+
+    def get(self, request, namespace, cluster=None):
+        caller = self.setup_caller(request, namespace, cluster)
+        query = request.query_params
+        if "description__ic" in query:
+            mac = MACField().to_internal_value(query["description__ic"])
+            found = hooks.find_by_mac(caller, mac)
+        elif "parent" in query:
+            found = self.holding(caller, query["parent"])
+        else:
+            ip = self.address(without_mask(query.get("q", "")))
+            found = caller.allocations().filter(ip_address__host=str(ip))
+        answers = [address_answer(Held(held.ip_address, held, created=False)) for held in found]
+        return Response({**listed(answers), "data": answers})
+
+    def holding(self, caller, cidr):
+        """What keeps a subnet from being deleted, for a plugin that takes at most one entry for none.
+
+        Gateways alone are one entry; a guest is never less than two.
+        """
+        network = lookups.parse_subnet("-".join(cidr.rsplit("/", 1)))
+        inside = caller.allocations().filter(
+            subnet__prefix__network=str(network.ip), subnet__prefix__prefix_length=network.prefixlen
+        )
+        guests = list(inside.filter(is_gateway=False)[:2])
+        return (guests * 2)[:2] if guests else list(inside[:1])
+
+    def post(self, request, namespace, cluster=None):
+        caller = self.setup_caller(request, namespace, cluster)
+        body = self.body(request)
+        ip = self.address(without_mask(body.get("address")))
+        guest = self.guest(body)
+        held = hooks.put_address(caller, ip, guest, adopt=may_adopt(), own_subnet_only=True)
+        if guest.is_gateway and held.allocation.subnet:
+            subnets.learn_gateway(held.allocation, vnet_named_by(guest.hostname), user=request.user)
+        return Response(address_answer(held), status=201)
+
+
+class AddressView(FacadeView):
+    rights = {"PATCH": ("ipam.change_ipaddress",), "DELETE": ("ipam.delete_ipaddress",)}
+
+    def patch(self, request, namespace, pk, cluster=None):
+        caller = self.setup_caller(request, namespace, cluster)
+        body = self.body(request)
+        held = one(caller.allocations(), "address", ip_address_id=pk)
+        ip = netaddr.IPAddress(held.ip_address.host)
+        if self.address(without_mask(body.get("address") or str(ip))) != ip:
+            raise InvalidRequest(f"address {body['address']} cannot replace {ip}: release it and add another")
+        held = hooks.patch_address(caller, ip, self.guest(body))
+        return Response(address_answer(Held(held.ip_address, held, created=False)))
+
+    def delete(self, request, namespace, pk, cluster=None):
+        caller = self.setup_caller(request, namespace, cluster)
+        held = one(caller.allocations(), "address", ip_address_id=pk)
+        if held.subnet and held.subnet.gateway == held.ip_address.host and not held.is_gateway:
+            raise NotOurs(f"address {held.ip_address} is no gateway, a guest holds it")
+        hooks.delete_address(caller, netaddr.IPAddress(held.ip_address.host))
+        return Response(status=204)
+
+
+class UnknownView(FacadeView):
+    """Everything else of NetBox."""
+
+    permission_classes = []
+
+    def initial(self, request, *args, **kwargs):
+        super().initial(request, *args, **kwargs)
+        raise Missing(f"{request.path} is not served: this is Nautobot answering PVE's NetBox plugin, no NetBox")
+
+
+def listed(results):
+    """A list as NetBox answers it."""
+    return {"count": len(results), "next": None, "previous": None, "results": results}
+
+
+def one(queryset, what, **lookup):
+    """The caller's own object of that id. Raises Missing."""
+    if found := queryset.filter(**lookup).first():
+        return found
+    raise Missing(f"{what} {next(iter(lookup.values()))} is not there, or not this PVE's")
+
+
+def range_of(records, pk):
+    """A range and the caller's subnet that it belongs to. Raises Missing."""
+    record = one(records, "ip-range", dhcp_ranges=pk)
+    return record, record.dhcp_ranges.get(pk=pk)
+
+
+def with_ranges(record, ranges):
+    """The subnet as it is, but with these DHCP ranges."""
+    zone = record.vnet.zone
+    cluster = zone.cluster.name if zone.cluster else None
+    return SubnetFacts(zone=zone.name, vnet=record.vnet.name, cluster=cluster, dhcp_ranges=ranges, adopt=may_adopt())
+
+
+def may_adopt():
+    """Whether this Nautobot's admin lets the stock plugin take over what it did not make."""
+    return settings.PLUGINS_CONFIG["nautobot_pve_ipam"]["facade_adopts"]
+
+
+def bounds_of(ip_address_range):
+    return to_int(ip_address_range.start_host), to_int(ip_address_range.end_host)
+
+
+def half_made(record):
+    """A subnet with ranges and no address: PVE gave its making up, or deleted it without being able to say so.
+
+    PVE asks for the prefix of a subnet with ranges only to add or to delete it.
+    """
+    return record.dhcp_ranges.exists() and not record.allocations.exists()
+
+
+def in_the_making(record):
+    return not record.allocations.exists() and timezone.now() - record.created < IN_THE_MAKING
+
+
+def vnet_named_by(hostname):
+    """The vnet in a gateway's name `VNET-gw`, or None."""
+    found = GATEWAY_NAME.fullmatch(hostname)
+    return found["vnet"] if found else None
+
+
+def without_mask(address):
+    return str(address).split("/", 1)[0]
+
+
+def family(version):
+    return {"value": version, "label": f"IPv{version}"}
+
+
+def prefix_answer(record):
+    prefix = record.prefix
+    return {"id": str(record.pk), "prefix": str(prefix.prefix), "family": family(prefix.ip_version)}
+
+
+def range_answer(found):
+    return {
+        "id": str(found.pk),
+        "start_address": found.start_host,
+        "end_address": found.end_host,
+        "family": family(found.ip_version),
+    }
+
+
+def address_answer(held):
+    address, record = held.address, held.allocation
+    description = GATEWAY if record.is_gateway else f"{MAC_MARK}{record.mac}" if record.mac else ""
+    return {
+        "id": str(address.pk),
+        "address": str(address.address),
+        "family": family(address.ip_version),
+        "dns_name": address.dns_name,
+        "description": description,
+    }

@@ -1,0 +1,63 @@
+"""Serializers of the models. Names of what an object belongs to stand beside the links, so that no caller needs two
+requests to tell which zone or cluster an address is of."""
+
+from nautobot.apps.api import NautobotModelSerializer, TaggedModelSerializerMixin, ValidatedModelSerializer
+from rest_framework import serializers
+
+from nautobot_pve_ipam import models
+from nautobot_pve_ipam.api.fields import MACField
+
+
+def shown(source, help_text=None):
+    """A read-only text from a path of attributes, null where the path breaks off."""
+    return serializers.CharField(source=source, read_only=True, allow_null=True, help_text=help_text)
+
+
+class PVEClusterSerializer(NautobotModelSerializer, TaggedModelSerializerMixin):
+    class Meta:
+        model = models.PVECluster
+        fields = "__all__"
+
+
+class SDNZoneSerializer(NautobotModelSerializer, TaggedModelSerializerMixin):
+    class Meta:
+        model = models.SDNZone
+        fields = "__all__"
+
+
+class SDNVNetSerializer(NautobotModelSerializer, TaggedModelSerializerMixin):
+    class Meta:
+        model = models.SDNVNet
+        fields = "__all__"
+
+
+class SDNSubnetSerializer(NautobotModelSerializer, TaggedModelSerializerMixin):
+    """DHCP ranges are attached at `dhcp-ranges/`."""
+
+    namespace_name = shown("prefix.namespace.name")
+    zone_name = shown("vnet.zone.name")
+    cluster_name = shown("vnet.zone.cluster.name")
+
+    class Meta:
+        model = models.SDNSubnet
+        fields = "__all__"
+        extra_kwargs = {"dhcp_ranges": {"read_only": True}}
+
+
+class SDNDHCPRangeSerializer(ValidatedModelSerializer):
+    class Meta:
+        model = models.SDNDHCPRange
+        fields = "__all__"
+
+
+class AllocationSerializer(NautobotModelSerializer, TaggedModelSerializerMixin):
+    address = shown("ip_address.address", "The address with its prefix length, such as 10.0.0.100/24")
+    mac = MACField(required=False, allow_null=True, help_text="In any of the usual spellings")
+    namespace_name = shown("ip_address.parent.namespace.name")
+    vnet_name = shown("subnet.vnet.name")
+    zone_name = shown("subnet.vnet.zone.name")
+    cluster_name = shown("subnet.vnet.zone.cluster.name")
+
+    class Meta:
+        model = models.Allocation
+        fields = "__all__"

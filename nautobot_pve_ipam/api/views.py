@@ -1,0 +1,52 @@
+"""REST views of the models. Each queryset brings along what its serializer shows: lists take a constant number of
+queries."""
+
+from nautobot.apps.api import ModelViewSet, NautobotModelViewSet
+
+from nautobot_pve_ipam import filters, models
+from nautobot_pve_ipam.api import serializers
+
+
+class PVEClusterViewSet(NautobotModelViewSet):
+    queryset = models.PVECluster.objects.select_related("status", "virtualization_cluster")
+    serializer_class = serializers.PVEClusterSerializer
+    filterset_class = filters.PVEClusterFilterSet
+
+
+class SDNZoneViewSet(NautobotModelViewSet):
+    queryset = models.SDNZone.objects.select_related("namespace", "cluster")
+    serializer_class = serializers.SDNZoneSerializer
+    filterset_class = filters.SDNZoneFilterSet
+
+
+class SDNVNetViewSet(NautobotModelViewSet):
+    queryset = models.SDNVNet.objects.select_related("zone__namespace", "zone__cluster", "vlan")
+    serializer_class = serializers.SDNVNetSerializer
+    filterset_class = filters.SDNVNetFilterSet
+
+
+class SDNSubnetViewSet(NautobotModelViewSet):
+    queryset = models.SDNSubnet.objects.select_related(
+        "prefix__namespace", "vnet__zone__cluster", "vnet__zone__namespace"
+    )
+    serializer_class = serializers.SDNSubnetSerializer
+    filterset_class = filters.SDNSubnetFilterSet
+
+
+class SDNDHCPRangeViewSet(ModelViewSet):
+    queryset = models.SDNDHCPRange.objects.select_related(
+        "subnet__prefix__namespace", "subnet__vnet__zone__cluster", "ip_address_range__parent__namespace"
+    )
+    serializer_class = serializers.SDNDHCPRangeSerializer
+    filterset_class = filters.SDNDHCPRangeFilterSet
+
+
+class AllocationViewSet(NautobotModelViewSet):
+    queryset = models.Allocation.objects.select_related(
+        "ip_address__parent__namespace",
+        "subnet__prefix__namespace",
+        "subnet__vnet__zone__cluster",
+        "subnet__vnet__zone__namespace",
+    )
+    serializer_class = serializers.AllocationSerializer
+    filterset_class = filters.AllocationFilterSet

@@ -1,0 +1,270 @@
+"""Filters of the REST API, the lists, GraphQL and dynamic groups."""
+
+import netaddr
+from django.core.exceptions import ValidationError
+from django.db.models import Q
+from nautobot.apps.filters import (
+    BaseFilterSet,
+    ModelMultipleChoiceFilter,
+    MultiValueCharFilter,
+    NaturalKeyOrPKMultipleChoiceFilter,
+    NautobotFilterSet,
+    PrefixFilter,
+    SearchFilter,
+    StatusModelFilterSetMixin,
+)
+from nautobot.apps.models import mac_unix_expanded_uppercase
+from nautobot.core.utils.data import is_uuid
+from nautobot.ipam.models import VLAN, IPAddressRange, Namespace, Prefix
+from nautobot.virtualization.models import Cluster
+
+from nautobot_pve_ipam import models
+
+
+def parse_network(value):
+    """A whole or begun address, or a network, as `netaddr.IPNetwork`: `10.0`, `10.0.0.1/24`, `2001:db8:`.
+
+    Raises ValueError for anything else.
+    """
+    value = str(value).strip()
+    try:
+        if "/" in value:
+            return netaddr.IPNetwork(value).cidr
+        if value.strip("0123456789.") == "" and "." in value:
+            octets = [octet for octet in value.split(".") if octet]
+            return netaddr.IPNetwork(".".join(octets + ["0"] * (4 - len(octets))) + f"/{8 * len(octets)}")
+        if value.endswith(":"):
+            groups = [group for group in value.split(":") if group]
+            return netaddr.IPNetwork(":".join(groups) + f"::/{16 * len(groups)}")
+        return netaddr.IPNetwork(netaddr.IPAddress(value, flags=netaddr.INET_PTON))
+    except netaddr.AddrFormatError as error:
+        raise ValueError(f"{value} is neither an address nor the beginning of one") from error
+
+
+def parse_mac(value):
+    """A MAC address in any of the usual spellings, as the database has it. Raises ValueError."""
+    try:
+        return str(netaddr.EUI(value.strip(), version=48, dialect=mac_unix_expanded_uppercase))
+    except netaddr.AddrFormatError as error:
+        raise ValueError(f"{value} is not a MAC address") from error
+
+
+def hosts_within(network, path):
+    """Q: the IP address at `path` (such as `ip_address__`) lies in `network`."""
+    return Q(
+        **{
+            f"{path}ip_version": network.version,
+            f"{path}host__gte": str(network[0]),
+            f"{path}host__lte": str(network[-1]),
+        }
+    )
+
+
+def prefixes_touching(network, path):
+    """Q: the prefix at `path` (such as `prefix__`) lies in `network` or holds it."""
+    inside = {f"{path}network__gte": str(network[0]), f"{path}broadcast__lte": str(network[-1])}
+    holding = {f"{path}network__lte": str(network[0]), f"{path}broadcast__gte": str(network[-1])}
+    return Q(**{f"{path}ip_version": network.version}) & (Q(**inside) | Q(**holding))
+
+
+class NetworkSearchFilter(SearchFilter):
+    """A search that also takes whole and begun addresses: `addresses(network)` makes the Q that finds them."""
+
+    def __init__(self, *args, addresses, **kwargs):
+        self.addresses = addresses
+        super().__init__(*args, **kwargs)
+
+    def generate_query(self, value, **kwargs):
+        query = super().generate_query(value, **kwargs)
+        try:
+            return query | self.addresses(parse_network(value))
+        except ValueError:
+            return query
+
+
+class PVEClusterFilterSet(NautobotFilterSet, StatusModelFilterSetMixin):
+    q = SearchFilter(filter_predicates={"name": "icontains", "description": "icontains"})
+    virtualization_cluster = NaturalKeyOrPKMultipleChoiceFilter(
+        queryset=Cluster.objects.all(), label="Virtualization cluster (name or ID)"
+    )
+
+    class Meta:
+        model = models.PVECluster
+        fields = "__all__"
+
+
+class SDNZoneFilterSet(NautobotFilterSet):
+    q = SearchFilter(filter_predicates={"name": "icontains", "description": "icontains", "cluster__name": "icontains"})
+    namespace = NaturalKeyOrPKMultipleChoiceFilter(queryset=Namespace.objects.all(), label="Namespace (name or ID)")
+    cluster = NaturalKeyOrPKMultipleChoiceFilter(
+        queryset=models.PVECluster.objects.all(), label="PVE cluster (name or ID)"
+    )
+    virtualization_cluster = NaturalKeyOrPKMultipleChoiceFilter(
+        field_name="cluster__virtualization_cluster",
+        queryset=Cluster.objects.all(),
+        label="Virtualization cluster (name or ID)",
+    )
+
+    class Meta:
+        model = models.SDNZone
+        fields = "__all__"
+
+
+class SDNVNetFilterSet(NautobotFilterSet):
+    q = SearchFilter(
+        filter_predicates={
+            "name": "icontains",
+            "alias": "icontains",
+            "description": "icontains",
+            "zone__name": "icontains",
+            "tag": {"lookup_expr": "exact", "preprocessor": int},
+        }
+    )
+    zone = NaturalKeyOrPKMultipleChoiceFilter(queryset=models.SDNZone.objects.all(), label="Zone (name or ID)")
+    cluster = NaturalKeyOrPKMultipleChoiceFilter(
+        field_name="zone__cluster", queryset=models.PVECluster.objects.all(), label="PVE cluster (name or ID)"
+    )
+    namespace = NaturalKeyOrPKMultipleChoiceFilter(
+        field_name="zone__namespace", queryset=Namespace.objects.all(), label="Namespace (name or ID)"
+    )
+    vlan = NaturalKeyOrPKMultipleChoiceFilter(
+        queryset=VLAN.objects.all(), to_field_name="vid", label="VLAN (VID or ID)"
+    )
+
+    class Meta:
+        model = models.SDNVNet
+        fields = "__all__"
+
+
+class SDNSubnetFilterSet(NautobotFilterSet):
+    q = NetworkSearchFilter(
+        filter_predicates={"vnet__name": "icontains", "vnet__alias": "icontains", "vnet__zone__name": "icontains"},
+        addresses=lambda network: prefixes_touching(network, "prefix__"),
+    )
+    prefix = PrefixFilter()
+    vnet = NaturalKeyOrPKMultipleChoiceFilter(queryset=models.SDNVNet.objects.all(), label="VNet (name or ID)")
+    zone = NaturalKeyOrPKMultipleChoiceFilter(
+        field_name="vnet__zone", queryset=models.SDNZone.objects.all(), label="Zone (name or ID)"
+    )
+    cluster = NaturalKeyOrPKMultipleChoiceFilter(
+        field_name="vnet__zone__cluster", queryset=models.PVECluster.objects.all(), label="PVE cluster (name or ID)"
+    )
+    namespace = NaturalKeyOrPKMultipleChoiceFilter(
+        field_name="prefix__namespace", queryset=Namespace.objects.all(), label="Namespace (name or ID)"
+    )
+    gateway = MultiValueCharFilter(method="filter_gateway", label="Gateway")
+    contains = MultiValueCharFilter(method="filter_contains", label="Subnets that hold this address")
+    dhcp_ranges = ModelMultipleChoiceFilter(queryset=IPAddressRange.objects.all(), label="DHCP range (ID)")
+
+    class Meta:
+        model = models.SDNSubnet
+        fields = "__all__"
+
+    def generate_query_filter_gateway(self, value):
+        return Q(gateway__in=[str(address(text)) for text in value])
+
+    def filter_gateway(self, queryset, name, value):
+        return queryset.filter(self.generate_query_filter_gateway(value))
+
+    def generate_query_filter_contains(self, value):
+        query = Q(pk__in=[])
+        for text in value:
+            host = address(text)
+            query |= Q(
+                prefix__ip_version=host.version, prefix__network__lte=str(host), prefix__broadcast__gte=str(host)
+            )
+        return query
+
+    def filter_contains(self, queryset, name, value):
+        return queryset.filter(self.generate_query_filter_contains(value))
+
+
+class SDNDHCPRangeFilterSet(BaseFilterSet):
+    subnet = ModelMultipleChoiceFilter(queryset=models.SDNSubnet.objects.all(), label="Subnet (ID)")
+    ip_address_range = ModelMultipleChoiceFilter(queryset=IPAddressRange.objects.all(), label="IP address range (ID)")
+
+    class Meta:
+        model = models.SDNDHCPRange
+        fields = "__all__"
+
+
+class AllocationFilterSet(NautobotFilterSet):
+    q = NetworkSearchFilter(
+        filter_predicates={
+            "hostname": "icontains",
+            "vmid": {"lookup_expr": "exact", "preprocessor": int},
+            "mac": {"lookup_expr": "exact", "preprocessor": parse_mac},
+            "subnet__vnet__name": "icontains",
+            "subnet__vnet__zone__name": "icontains",
+        },
+        addresses=lambda network: hosts_within(network, "ip_address__"),
+    )
+    mac = MultiValueCharFilter(method="filter_mac", label="MAC address, in any spelling")
+    ip_address = MultiValueCharFilter(method="filter_ip_address", label="IP address (address or ID)")
+    prefix = MultiValueCharFilter(method="filter_prefix", label="Within prefix (prefix or ID)")
+    namespace = NaturalKeyOrPKMultipleChoiceFilter(
+        field_name="ip_address__parent__namespace", queryset=Namespace.objects.all(), label="Namespace (name or ID)"
+    )
+    subnet = ModelMultipleChoiceFilter(queryset=models.SDNSubnet.objects.all(), null_label="None", label="Subnet (ID)")
+    vnet = NaturalKeyOrPKMultipleChoiceFilter(
+        field_name="subnet__vnet", queryset=models.SDNVNet.objects.all(), label="VNet (name or ID)"
+    )
+    zone = NaturalKeyOrPKMultipleChoiceFilter(
+        field_name="subnet__vnet__zone", queryset=models.SDNZone.objects.all(), label="Zone (name or ID)"
+    )
+    cluster = NaturalKeyOrPKMultipleChoiceFilter(
+        field_name="subnet__vnet__zone__cluster",
+        queryset=models.PVECluster.objects.all(),
+        label="PVE cluster (name or ID)",
+    )
+
+    class Meta:
+        model = models.Allocation
+        fields = "__all__"
+
+    def generate_query_filter_mac(self, value):
+        try:
+            return Q(mac__in=[parse_mac(text) for text in value])
+        except ValueError as error:
+            raise ValidationError(str(error)) from error
+
+    def filter_mac(self, queryset, name, value):
+        return queryset.filter(self.generate_query_filter_mac(value))
+
+    def generate_query_filter_ip_address(self, value):
+        query = Q(pk__in=[])
+        for text in value:
+            query |= Q(ip_address=text) if is_uuid(text) else Q(ip_address__host=str(address(text)))
+        return query
+
+    def filter_ip_address(self, queryset, name, value):
+        return queryset.filter(self.generate_query_filter_ip_address(value))
+
+    def generate_query_filter_prefix(self, value):
+        query = Q(pk__in=[])
+        for text in value:
+            if not is_uuid(text):
+                query |= hosts_within(network_of(text), "ip_address__")
+            elif prefix := Prefix.objects.filter(pk=text).first():
+                inside = hosts_within(prefix.prefix, "ip_address__")
+                query |= inside & Q(ip_address__parent__namespace=prefix.namespace_id)
+        return query
+
+    def filter_prefix(self, queryset, name, value):
+        return queryset.filter(self.generate_query_filter_prefix(value))
+
+
+def network_of(text):
+    """A filter's value as `netaddr.IPNetwork`. Raises ValidationError."""
+    try:
+        return parse_network(text)
+    except ValueError as error:
+        raise ValidationError(str(error)) from error
+
+
+def address(text):
+    """A filter's value as `netaddr.IPAddress`, with or without a mask. Raises ValidationError."""
+    try:
+        return netaddr.IPNetwork(text.strip()).ip
+    except (netaddr.AddrFormatError, ValueError) as error:
+        raise ValidationError(f"{text} is not an IP address") from error

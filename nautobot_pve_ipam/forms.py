@@ -1,0 +1,272 @@
+"""Forms to add, edit, bulk edit and filter."""
+
+from django import forms
+from nautobot.apps.constants import CHARFIELD_MAX_LENGTH
+from nautobot.apps.forms import (
+    BulkEditNullBooleanSelect,
+    DynamicModelChoiceField,
+    DynamicModelMultipleChoiceField,
+    MultiValueCharField,
+    NautobotBulkEditForm,
+    NautobotFilterForm,
+    NautobotModelForm,
+    StaticSelect2,
+    StaticSelect2Multiple,
+    StatusModelBulkEditFormMixin,
+    StatusModelFilterFormMixin,
+    TagFilterField,
+    TagsBulkEditFormMixin,
+    add_blank_choice,
+)
+from nautobot.core.forms.constants import BOOLEAN_WITH_BLANK_CHOICES
+from nautobot.ipam.models import VLAN, IPAddress, IPAddressRange, Namespace, Prefix
+from nautobot.virtualization.models import Cluster
+
+from nautobot_pve_ipam import models
+from nautobot_pve_ipam.choices import ZoneTypeChoices
+
+
+def search_field():
+    return forms.CharField(required=False, label="Search")
+
+
+def yes_or_no_field(label):
+    """A filter by yes or no, or neither."""
+    return forms.NullBooleanField(required=False, label=label, widget=StaticSelect2(choices=BOOLEAN_WITH_BLANK_CHOICES))
+
+
+def bulk_yes_or_no_field(label):
+    return forms.NullBooleanField(required=False, label=label, widget=BulkEditNullBooleanSelect)
+
+
+def bulk_text_field(**kwargs):
+    return forms.CharField(max_length=CHARFIELD_MAX_LENGTH, required=False, **kwargs)
+
+
+def named(model, **kwargs):
+    """A filter by the names of related objects."""
+    return DynamicModelMultipleChoiceField(queryset=model.objects.all(), to_field_name="name", required=False, **kwargs)
+
+
+def bulk_targets(model):
+    return forms.ModelMultipleChoiceField(queryset=model.objects.all(), widget=forms.MultipleHiddenInput())
+
+
+class PVEClusterForm(NautobotModelForm):
+    virtualization_cluster = DynamicModelChoiceField(
+        queryset=Cluster.objects.all(),
+        required=False,
+        help_text="The same cluster in Nautobot's virtualization inventory, where it has one",
+    )
+
+    class Meta:
+        model = models.PVECluster
+        fields = ["name", "status", "virtualization_cluster", "description", "tags"]
+
+
+class PVEClusterBulkEditForm(TagsBulkEditFormMixin, StatusModelBulkEditFormMixin, NautobotBulkEditForm):
+    pk = bulk_targets(models.PVECluster)
+    virtualization_cluster = DynamicModelChoiceField(queryset=Cluster.objects.all(), required=False)
+    description = bulk_text_field()
+
+    class Meta:
+        model = models.PVECluster
+        nullable_fields = ["virtualization_cluster", "description"]
+
+
+class PVEClusterFilterForm(NautobotFilterForm, StatusModelFilterFormMixin):
+    model = models.PVECluster
+    field_order = ["q", "name", "status", "virtualization_cluster"]
+    q = search_field()
+    name = MultiValueCharField(required=False)
+    virtualization_cluster = named(Cluster)
+    tags = TagFilterField(model)
+
+
+class SDNZoneForm(NautobotModelForm):
+    namespace = DynamicModelChoiceField(
+        queryset=Namespace.objects.all(), help_text="The Nautobot namespace that holds the zone's prefixes"
+    )
+    cluster = DynamicModelChoiceField(
+        queryset=models.PVECluster.objects.all(),
+        required=False,
+        label="PVE cluster",
+        help_text="Leave empty where the namespace serves one PVE only",
+    )
+
+    class Meta:
+        model = models.SDNZone
+        fields = ["name", "type", "namespace", "cluster", "dhcp", "description", "tags"]
+
+
+class SDNZoneBulkEditForm(TagsBulkEditFormMixin, NautobotBulkEditForm):
+    pk = bulk_targets(models.SDNZone)
+    type = forms.ChoiceField(choices=add_blank_choice(ZoneTypeChoices), required=False, widget=StaticSelect2())
+    cluster = DynamicModelChoiceField(queryset=models.PVECluster.objects.all(), required=False, label="PVE cluster")
+    dhcp = forms.CharField(max_length=20, required=False, label="DHCP")
+    description = bulk_text_field()
+
+    class Meta:
+        model = models.SDNZone
+        nullable_fields = ["cluster", "dhcp", "description"]
+
+
+class SDNZoneFilterForm(NautobotFilterForm):
+    model = models.SDNZone
+    field_order = ["q", "name", "type", "cluster", "namespace"]
+    q = search_field()
+    name = MultiValueCharField(required=False)
+    type = forms.MultipleChoiceField(choices=ZoneTypeChoices, required=False, widget=StaticSelect2Multiple())
+    cluster = named(models.PVECluster, label="PVE cluster")
+    namespace = named(Namespace)
+    tags = TagFilterField(model)
+
+
+class SDNVNetForm(NautobotModelForm):
+    zone = DynamicModelChoiceField(queryset=models.SDNZone.objects.all())
+    vlan = DynamicModelChoiceField(
+        queryset=VLAN.objects.all(),
+        required=False,
+        label="VLAN",
+        help_text="The same network in Nautobot's VLANs, where it has one",
+    )
+
+    class Meta:
+        model = models.SDNVNet
+        fields = ["name", "zone", "alias", "tag", "vlan", "description", "tags"]
+
+
+class SDNVNetBulkEditForm(TagsBulkEditFormMixin, NautobotBulkEditForm):
+    pk = bulk_targets(models.SDNVNet)
+    zone = DynamicModelChoiceField(queryset=models.SDNZone.objects.all(), required=False)
+    vlan = DynamicModelChoiceField(queryset=VLAN.objects.all(), required=False, label="VLAN")
+    description = bulk_text_field()
+
+    class Meta:
+        model = models.SDNVNet
+        nullable_fields = ["vlan", "description"]
+
+
+class SDNVNetFilterForm(NautobotFilterForm):
+    model = models.SDNVNet
+    field_order = ["q", "name", "zone", "cluster", "namespace"]
+    q = search_field()
+    name = MultiValueCharField(required=False)
+    zone = named(models.SDNZone)
+    cluster = named(models.PVECluster, label="PVE cluster")
+    namespace = named(Namespace)
+    tag = forms.IntegerField(required=False)
+    tags = TagFilterField(model)
+
+
+class SDNSubnetForm(NautobotModelForm):
+    vnet = DynamicModelChoiceField(queryset=models.SDNVNet.objects.all(), label="VNet")
+    prefix = DynamicModelChoiceField(
+        queryset=Prefix.objects.all(), help_text="A prefix of the namespace that the vnet's zone uses"
+    )
+    dhcp_ranges = DynamicModelMultipleChoiceField(
+        queryset=IPAddressRange.objects.all(),
+        required=False,
+        query_params={"parent": "$prefix"},
+        label="DHCP ranges",
+        help_text="IP address ranges of the prefix that PVE's DHCP hands out",
+    )
+
+    class Meta:
+        model = models.SDNSubnet
+        fields = ["vnet", "prefix", "gateway", "dhcp_ranges", "snat", "dns_zone_prefix", "adopted", "tags"]
+
+    def clean(self):
+        super().clean()
+        prefix = self.cleaned_data.get("prefix")
+        for chosen in self.cleaned_data.get("dhcp_ranges", ()):
+            if prefix and not models.range_within(chosen, prefix):
+                self.add_error("dhcp_ranges", f"Range {chosen} is not within prefix {prefix}.")
+
+    def save_m2m(self):
+        """Ranges chosen here existed before: PVE must not delete them when it lets them go."""
+        ranges = self.cleaned_data.pop("dhcp_ranges")
+        super().save_m2m()
+        self.instance.dhcp_ranges.set(ranges, through_defaults={"adopted": True})
+
+
+class SDNSubnetBulkEditForm(TagsBulkEditFormMixin, NautobotBulkEditForm):
+    pk = bulk_targets(models.SDNSubnet)
+    vnet = DynamicModelChoiceField(queryset=models.SDNVNet.objects.all(), required=False, label="VNet")
+    snat = bulk_yes_or_no_field("SNAT")
+    dns_zone_prefix = bulk_text_field(label="DNS zone prefix")
+    adopted = bulk_yes_or_no_field("Adopted")
+
+    class Meta:
+        model = models.SDNSubnet
+        nullable_fields = ["dns_zone_prefix"]
+
+
+class SDNSubnetFilterForm(NautobotFilterForm):
+    model = models.SDNSubnet
+    field_order = ["q", "contains", "vnet", "zone", "cluster", "namespace"]
+    q = search_field()
+    contains = MultiValueCharField(required=False, label="Holds this address")
+    vnet = named(models.SDNVNet, label="VNet")
+    zone = named(models.SDNZone)
+    cluster = named(models.PVECluster, label="PVE cluster")
+    namespace = named(Namespace)
+    snat = yes_or_no_field("SNAT")
+    adopted = yes_or_no_field("Adopted")
+    tags = TagFilterField(model)
+
+
+class AllocationForm(NautobotModelForm):
+    ip_address = DynamicModelChoiceField(
+        queryset=IPAddress.objects.all(), label="IP address", help_text="The address that the guest or gateway holds"
+    )
+    subnet = DynamicModelChoiceField(
+        queryset=models.SDNSubnet.objects.all(),
+        required=False,
+        help_text="The PVE subnet it was handed out for; leave empty where no PVE asked for it",
+    )
+
+    class Meta:
+        model = models.Allocation
+        fields = ["ip_address", "subnet", "hostname", "vmid", "mac", "is_gateway", "adopted", "tags"]
+        help_texts = {
+            "hostname": "The guest's name in PVE",
+            "vmid": "The guest's number in PVE: 100 to 999999999",
+            "mac": "MAC address of the guest's network device, in any of the usual spellings",
+            "is_gateway": "The address is the subnet's gateway, not a guest's",
+        }
+
+
+class AllocationBulkEditForm(TagsBulkEditFormMixin, NautobotBulkEditForm):
+    pk = bulk_targets(models.Allocation)
+    subnet = DynamicModelChoiceField(queryset=models.SDNSubnet.objects.all(), required=False)
+    vmid = forms.IntegerField(
+        min_value=models.VMID_MIN,
+        max_value=models.VMID_MAX,
+        required=False,
+        label="VMID",
+        help_text="A guest with several addresses has the same VMID on each",
+    )
+    hostname = bulk_text_field()
+    is_gateway = bulk_yes_or_no_field("Gateway")
+    adopted = bulk_yes_or_no_field("Adopted")
+
+    class Meta:
+        model = models.Allocation
+        nullable_fields = ["subnet", "vmid", "hostname"]
+
+
+class AllocationFilterForm(NautobotFilterForm):
+    model = models.Allocation
+    field_order = ["q", "hostname", "vmid", "mac", "prefix", "zone", "vnet", "cluster", "namespace", "is_gateway"]
+    q = search_field()
+    hostname = MultiValueCharField(required=False)
+    vmid = forms.IntegerField(required=False, label="VMID")
+    mac = MultiValueCharField(required=False, label="MAC address")
+    prefix = MultiValueCharField(required=False, label="Within prefix")
+    zone = named(models.SDNZone)
+    vnet = named(models.SDNVNet, label="VNet")
+    cluster = named(models.PVECluster, label="PVE cluster")
+    namespace = named(Namespace)
+    is_gateway = yes_or_no_field("Gateway")
+    tags = TagFilterField(model)

@@ -1,0 +1,48 @@
+"""The group "Proxmox VE" in the IPAM tab."""
+
+from nautobot.apps.ui import (
+    NavigationIconChoices,
+    NavigationWeightChoices,
+    NavMenuAddButton,
+    NavMenuGroup,
+    NavMenuItem,
+    NavMenuTab,
+)
+
+MODELS = (
+    ("allocation", "Allocations"),
+    ("sdnsubnet", "Subnets"),
+    ("sdnvnet", "VNets"),
+    ("sdnzone", "Zones"),
+    ("pvecluster", "Clusters"),
+)
+
+
+def _item(model, name, weight):
+    return NavMenuItem(
+        link=f"plugins:nautobot_pve_ipam:{model}_list",
+        name=name,
+        weight=weight,
+        permissions=[f"nautobot_pve_ipam.view_{model}"],
+        buttons=(
+            NavMenuAddButton(
+                link=f"plugins:nautobot_pve_ipam:{model}_add", permissions=[f"nautobot_pve_ipam.add_{model}"]
+            ),
+        ),
+    )
+
+
+menu_items = (
+    NavMenuTab(
+        name="IPAM",
+        icon=NavigationIconChoices.IPAM,
+        weight=NavigationWeightChoices.IPAM,
+        groups=(
+            NavMenuGroup(
+                name="Proxmox VE",
+                weight=250,
+                items=tuple(_item(*model, weight) for weight, model in enumerate(MODELS, 100)),
+            ),
+        ),
+    ),
+)

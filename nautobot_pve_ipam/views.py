@@ -1,0 +1,64 @@
+"""Lists, detail pages and forms of the models; what the detail pages show stands in details.py."""
+
+from nautobot.apps.ui import ObjectDetailContent
+from nautobot.apps.views import NautobotUIViewSet
+
+from nautobot_pve_ipam import details, filters, forms, models, tables
+from nautobot_pve_ipam.api import serializers
+
+
+class PVEClusterUIViewSet(NautobotUIViewSet):
+    queryset = models.PVECluster.objects.select_related("status", "virtualization_cluster")
+    table_class = tables.PVEClusterTable
+    filterset_class = filters.PVEClusterFilterSet
+    filterset_form_class = forms.PVEClusterFilterForm
+    form_class = forms.PVEClusterForm
+    bulk_update_form_class = forms.PVEClusterBulkEditForm
+    serializer_class = serializers.PVEClusterSerializer
+    object_detail_content = ObjectDetailContent(panels=details.cluster_panels)
+
+
+class SDNZoneUIViewSet(NautobotUIViewSet):
+    queryset = models.SDNZone.objects.select_related("namespace", "cluster")
+    table_class = tables.SDNZoneTable
+    filterset_class = filters.SDNZoneFilterSet
+    filterset_form_class = forms.SDNZoneFilterForm
+    form_class = forms.SDNZoneForm
+    bulk_update_form_class = forms.SDNZoneBulkEditForm
+    serializer_class = serializers.SDNZoneSerializer
+    object_detail_content = ObjectDetailContent(panels=details.zone_panels)
+
+
+class SDNVNetUIViewSet(NautobotUIViewSet):
+    queryset = models.SDNVNet.objects.select_related("zone__namespace", "zone__cluster", "vlan")
+    table_class = tables.SDNVNetTable
+    filterset_class = filters.SDNVNetFilterSet
+    filterset_form_class = forms.SDNVNetFilterForm
+    form_class = forms.SDNVNetForm
+    bulk_update_form_class = forms.SDNVNetBulkEditForm
+    serializer_class = serializers.SDNVNetSerializer
+    object_detail_content = ObjectDetailContent(panels=details.vnet_panels)
+
+
+class SDNSubnetUIViewSet(NautobotUIViewSet):
+    queryset = models.SDNSubnet.objects.select_related("prefix__namespace", "vnet__zone__cluster")
+    table_class = tables.SDNSubnetTable
+    filterset_class = filters.SDNSubnetFilterSet
+    filterset_form_class = forms.SDNSubnetFilterForm
+    form_class = forms.SDNSubnetForm
+    bulk_update_form_class = forms.SDNSubnetBulkEditForm
+    serializer_class = serializers.SDNSubnetSerializer
+    object_detail_content = ObjectDetailContent(panels=details.subnet_panels)
+
+
+class AllocationUIViewSet(NautobotUIViewSet):
+    queryset = models.Allocation.objects.select_related(
+        "ip_address__parent__namespace", "subnet__prefix", "subnet__vnet__zone__cluster"
+    )
+    table_class = tables.AllocationTable
+    filterset_class = filters.AllocationFilterSet
+    filterset_form_class = forms.AllocationFilterForm
+    form_class = forms.AllocationForm
+    bulk_update_form_class = forms.AllocationBulkEditForm
+    serializer_class = serializers.AllocationSerializer
+    object_detail_content = ObjectDetailContent(panels=details.allocation_panels)

@@ -1,0 +1,122 @@
+"""REST API of the models: Nautobot's own cases, and what is particular to ours."""
+
+from nautobot.apps.testing import APIViewTestCases
+
+from nautobot_pve_ipam import models
+from tests.models import data
+
+
+class PVEClusterAPI(APIViewTestCases.APIViewTestCase):
+    model = models.PVECluster
+    bulk_update_data = {"description": "many"}
+
+    @classmethod
+    def setUpTestData(cls):
+        for number in (1, 2, 3):
+            data.cluster(number)
+        status = data.active(models.PVECluster).pk
+        cls.create_data = [{"name": f"new{number}", "status": status} for number in (1, 2, 3)]
+        cls.update_data = {"name": "renamed", "description": "changed"}
+
+
+class SDNZoneAPI(APIViewTestCases.APIViewTestCase):
+    model = models.SDNZone
+    choices_fields = ["type"]
+    bulk_update_data = {"dhcp": "dnsmasq"}
+
+    @classmethod
+    def setUpTestData(cls):
+        first, *_ = [data.zone(number) for number in (1, 2, 3)]
+        cls.create_data = [
+            {"name": "new1", "namespace": first.namespace.pk, "cluster": first.cluster.pk, "type": "vxlan"},
+            {"name": "new2", "namespace": first.namespace.pk, "cluster": first.cluster.pk},
+            {"name": "new3", "namespace": first.namespace.pk, "cluster": None, "type": "simple"},
+        ]
+        cls.update_data = {"name": "renamed", "type": "qinq"}
+
+
+class SDNVNetAPI(APIViewTestCases.APIViewTestCase):
+    model = models.SDNVNet
+    bulk_update_data = {"alias": "many"}
+
+    @classmethod
+    def setUpTestData(cls):
+        first, *_ = [data.vnet(number) for number in (1, 2, 3)]
+        cls.create_data = [
+            {"name": f"new{number}", "zone": first.zone.pk, "tag": number, "vlan": first.vlan.pk}
+            for number in (1, 2, 3)
+        ]
+
+
+class SDNSubnetAPI(APIViewTestCases.APIViewTestCase):
+    model = models.SDNSubnet
+    bulk_update_data = {"snat": True}
+
+    @classmethod
+    def setUpTestData(cls):
+        for number in (1, 2, 3):
+            data.subnet(number)
+        vnet = data.vnet(4)
+        cls.create_data = [
+            {"vnet": vnet.pk, "prefix": data.prefix(number).pk, "gateway": f"10.{number}.0.1", "snat": True}
+            for number in (5, 6, 7)
+        ]
+        cls.update_data = {"gateway": None, "dns_zone_prefix": "changed"}
+
+
+class SDNDHCPRangeAPI(APIViewTestCases.APIViewTestCase):
+    model = models.SDNDHCPRange
+    bulk_update_data = {"adopted": True}
+
+    @classmethod
+    def setUpTestData(cls):
+        first, *_ = [data.subnet(number) for number in (1, 2, 3)]
+        cls.create_data = [
+            {"subnet": first.pk, "ip_address_range": data.dhcp_range(1, start, start + 9).pk, "adopted": True}
+            for start in (10, 20, 30)
+        ]
+        cls.update_data = {"adopted": True}
+
+
+class AllocationAPI(APIViewTestCases.APIViewTestCase):
+    model = models.Allocation
+    bulk_update_data = {"hostname": "many"}
+
+    @classmethod
+    def setUpTestData(cls):
+        first, *_ = [data.allocation(number) for number in (1, 2, 3)]
+        cls.create_data = [
+            {"ip_address": data.address(1, 11).pk, "subnet": first.subnet.pk, "mac": "BC:24:11:00:00:11", "vmid": 111},
+            {"ip_address": data.address(1, 12).pk, "mac": None, "hostname": "router"},
+            {"ip_address": data.address(1, 13).pk, "subnet": first.subnet.pk, "is_gateway": True},
+        ]
+        cls.update_data = {"mac": None, "vmid": 112, "hostname": "changed"}
+
+    def test_names_stand_beside_the_links(self):
+        self.add_permissions("nautobot_pve_ipam.view_allocation")
+        instance = models.Allocation.objects.get(vmid=101)
+        answer = self.client.get(self._get_detail_url(instance), **self.header).data
+        expected = {
+            "address": "10.1.0.100/24",
+            "mac": "BC:24:11:00:01:64",
+            "namespace_name": "models",
+            "vnet_name": "vnet1",
+            "zone_name": "zone1",
+            "cluster_name": "cluster1",
+        }
+        self.assertEqual({name: answer[name] for name in expected}, expected)
+
+    def test_names_are_null_without_a_subnet(self):
+        self.add_permissions("nautobot_pve_ipam.view_allocation")
+        instance = models.Allocation.objects.get(vmid=101)
+        models.Allocation.objects.filter(pk=instance.pk).update(subnet=None)
+        answer = self.client.get(self._get_detail_url(instance), **self.header).data
+        self.assertEqual((answer["vnet_name"], answer["zone_name"], answer["cluster_name"]), (None, None, None))
+
+    def test_any_spelling_of_a_mac_is_stored_as_one(self):
+        self.add_permissions("nautobot_pve_ipam.change_allocation", "nautobot_pve_ipam.view_allocation")
+        url = self._get_detail_url(models.Allocation.objects.get(vmid=101))
+        for spelling in ("bc2411aabbcc", "bc-24-11-aa-bb-cc", "BC24.11AA.BBCC"):
+            answer = self.client.patch(url, {"mac": spelling}, format="json", **self.header)
+            self.assertEqual(answer.data["mac"], "BC:24:11:AA:BB:CC", spelling)
+        self.assertHttpStatus(self.client.patch(url, {"mac": "bc:24"}, format="json", **self.header), 400)

@@ -1,0 +1,76 @@
+"""Servers and databases of runs that were killed do no harm to the next run."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from development.databases import checkout_database, scratch_database
+from development.paths import REPOSITORY
+
+PROGRAM = """
+import os, sys
+from development.postgresql import embedded_postgresql
+with embedded_postgresql() as url:
+    print(url, flush=True)
+    if sys.argv[1] == "killed":
+        os.kill(os.getpid(), 9)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def user(monkeypatch):
+    """Starts processes that use an embedded PostgreSQL of this test's own; returns the process and the URL it got."""
+    with tempfile.TemporaryDirectory() as cache:
+        Path(cache).chmod(0o755)  # the server's account must reach it
+        monkeypatch.setenv("XDG_CACHE_HOME", cache)
+
+        def start(behaviour: str = "waits") -> tuple[subprocess.Popen, str]:
+            process = subprocess.Popen(
+                [sys.executable, "-c", PROGRAM, behaviour],
+                cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            )  # fmt: skip
+            return process, process.stdout.readline().strip()
+
+        yield start
+
+
+def answers(url: str) -> bool:
+    try:
+        psycopg2.connect(url).close()
+    except psycopg2.OperationalError:
+        return False
+    return True
+
+
+def test_the_last_to_leave_stops_the_server_even_after_a_killed_one(user):
+    killed, url = user("killed")
+    killed.communicate()
+    assert answers(url), "the server outlives a killed user, for the next one to find"
+    first, second = user()[0], user()[0]
+    first.communicate("")
+    assert answers(url), "somebody is still using it"
+    second.communicate("")
+    assert not answers(url)
+
+
+def test_what_a_killed_run_left_behind_is_dropped(server_url):
+    abandon = (
+        "import os, sys; from development.databases import scratch_database\n"
+        "with scratch_database(sys.argv[1], 'abandoned') as url: print(url, flush=True); os._exit(0)"
+    )
+    with scratch_database(server_url, "abandoned") as in_use:
+        command = [sys.executable, "-c", abandon, server_url]
+        left_behind = subprocess.run(
+            command, cwd=REPOSITORY, env=os.environ, capture_output=True, text=True, check=True
+        ).stdout.strip()
+        assert answers(left_behind)
+        with scratch_database(server_url, "abandoned"):
+            assert not answers(left_behind)
+            assert answers(in_use)
+    assert checkout_database("scratch_abandoned_") in left_behind
