@@ -27,9 +27,10 @@ class NautobotPVEIPAMConfig(NautobotAppConfig):
     def ready(self):
         super().ready()
 
-        from nautobot_pve_ipam.signals import offer_cluster_statuses  # noqa: PLC0415  (models are there only now)
+        from nautobot_pve_ipam import freed, signals  # noqa: PLC0415  (models are there only now)
 
-        nautobot_database_ready.connect(offer_cluster_statuses, sender=self)
+        nautobot_database_ready.connect(signals.offer_cluster_statuses, sender=self)
+        freed.connect()
 
 
 config = NautobotPVEIPAMConfig

@@ -13,10 +13,12 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
-from nautobot.extras.models import Status
+from nautobot.dcim.models import Interface
+from nautobot.extras.models import Status, Tag
 from nautobot.ipam.choices import IPAddressTypeChoices
 from nautobot.ipam.models import IPAddress, IPAddressRange
 from nautobot.ipam.validators import DNSValidator
+from nautobot.virtualization.models import VMInterface
 
 from nautobot_pve_ipam import occupancy
 from nautobot_pve_ipam.errors import Conflict, InvalidRequest, KeyReused, NoFreeAddress
@@ -82,7 +84,8 @@ def allocate(
     """Take the next free addresses of `search`, one for each of `wanted`, all or none.
 
     A MAC that holds an address of the prefix already (inside the bounds, if the search names any and unless
-    `mac_anywhere`) gets that one back. `key` is the caller's Idempotency-Key: the same key and digest within a day get the same addresses.
+    `mac_anywhere`) gets that one back. `key` is the caller's Idempotency-Key: the same key and digest within a day
+    get the same addresses.
 
     Raises NoFreeAddress, Forbidden when `user` may not add such an address, KeyReused, InvalidRequest, and Django's
     ValidationError where Nautobot refuses a value. After any of them nothing is written.
@@ -205,10 +208,8 @@ def _create_free(search, wanted, locks, scope) -> list[Held]:
             candidates = list(range(at, min(high, at + count + SPARE_CANDIDATES - 1) + 1))
             names = [("address", namespace, host) for host in candidates]
             locked = [candidates[index] for index in locks.first_free(names, count)]
-            # Somebody may have committed between our look and our lock.
-            gone = occupancy.present(search.prefix, locked) if locked else ()
             for host in locked:
-                if host not in gone and (held := _try_create(search.prefix, host, todo[0], scope)):
+                if held := _try_create(search.prefix, host, todo[0], scope):
                     made.append(held)
                     todo.pop(0)
             # With enough locks taken, the neighbours behind the last one were not even tried.
@@ -222,12 +223,15 @@ def _create_free(search, wanted, locks, scope) -> list[Held]:
 
 
 def _try_create(prefix, host, wanted, scope):
-    """Create the address, or None where a writer who does not know our locks was faster."""
+    """Create the address, or None where it was taken between our look and our lock, or by who knows no locks.
+
+    Core's clean() looks again, under the lock; what even that misses, the database refuses.
+    """
     try:
         with transaction.atomic():
             return _create(prefix, host, wanted, scope)
     except (IntegrityError, ValidationError):
-        # Core's own clean() finds most collisions before the database does; anything else is the caller's to hear.
+        # Anything but a collision is the caller's to hear.
         if occupancy.present(prefix, [host]) or _in_exclusive_range(prefix, host):
             return None
         raise
@@ -251,7 +255,9 @@ def _create(prefix, host, wanted, scope) -> Held:
         namespace=prefix.namespace,
         **attributes,
     )
+    _expect_no_relations(address)
     address.save()  # cleans by itself; validated_save() would clean twice
+    address._prefetched_objects_cache = {}
     if tags:
         address.tags.set(tags)
     allocation = None
@@ -267,6 +273,16 @@ def _create(prefix, host, wanted, scope) -> Held:
         )
         allocation.validated_save()
     return Held(address, allocation, created=True)
+
+
+def _expect_no_relations(address):
+    """Tell Django what the change log would else ask the database for: nothing hangs on a new address yet."""
+    address._prefetched_objects_cache = {
+        "interfaces": Interface.objects.none(),
+        "nat_outside_list": IPAddress.objects.none(),
+        "tags": Tag.objects.none(),
+        "vm_interfaces": VMInterface.objects.none(),
+    }
 
 
 def _in_exclusive_range(prefix, host):

@@ -1,7 +1,7 @@
 """Filters of the REST API, the lists, GraphQL and dynamic groups."""
 
 import netaddr
-from django.core.exceptions import ValidationError
+from django import forms
 from django.db.models import Q
 from nautobot.apps.filters import (
     BaseFilterSet,
@@ -13,6 +13,7 @@ from nautobot.apps.filters import (
     SearchFilter,
     StatusModelFilterSetMixin,
 )
+from nautobot.apps.forms import MultiValueCharField
 from nautobot.apps.models import mac_unix_expanded_uppercase
 from nautobot.core.utils.data import is_uuid
 from nautobot.ipam.models import VLAN, IPAddressRange, Namespace, Prefix
@@ -22,7 +23,7 @@ from nautobot_pve_ipam import models
 
 
 def parse_network(value):
-    """A whole or begun address, or a network, as `netaddr.IPNetwork`: `10.0`, `10.0.0.1/24`, `2001:db8:`.
+    """A whole or begun address, or a network, as `netaddr.IPNetwork`: `10.0`, `10.0.0.0/24`, `2001:db8:`.
 
     Raises ValueError for anything else.
     """
@@ -60,11 +61,57 @@ def hosts_within(network, path):
     )
 
 
-def prefixes_touching(network, path):
-    """Q: the prefix at `path` (such as `prefix__`) lies in `network` or holds it."""
-    inside = {f"{path}network__gte": str(network[0]), f"{path}broadcast__lte": str(network[-1])}
-    holding = {f"{path}network__lte": str(network[0]), f"{path}broadcast__gte": str(network[-1])}
-    return Q(**{f"{path}ip_version": network.version}) & (Q(**inside) | Q(**holding))
+def holding(network, path):
+    """Q: the prefix at `path` (such as `prefix__`) is `network` or holds it."""
+    return Q(
+        **{
+            f"{path}ip_version": network.version,
+            f"{path}network__lte": str(network[0]),
+            f"{path}broadcast__gte": str(network[-1]),
+        }
+    )
+
+
+def held_by(network, path):
+    """Q: the prefix at `path` is `network` or lies in it."""
+    return Q(
+        **{
+            f"{path}ip_version": network.version,
+            f"{path}network__gte": str(network[0]),
+            f"{path}broadcast__lte": str(network[-1]),
+        }
+    )
+
+
+def parse_address(value):
+    """An address, with or without a mask, as text. Raises ValueError."""
+    try:
+        return str(netaddr.IPNetwork(value.strip()).ip)
+    except netaddr.AddrFormatError as error:
+        raise ValueError(f"{value} is not an IP address") from error
+
+
+class ParsedValuesField(MultiValueCharField):
+    """Texts that `parse` takes, or the ids of objects where `ids` are welcome too."""
+
+    def __init__(self, *args, parse, ids=False, **kwargs):
+        self._parse, self._ids = parse, ids
+        super().__init__(*args, **kwargs)
+
+    def to_python(self, value):
+        return [text if self._ids and is_uuid(text) else self._parsed(text) for text in super().to_python(value)]
+
+    def _parsed(self, text):
+        try:
+            return self._parse(text)
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from error
+
+
+class ParsedValuesFilter(MultiValueCharFilter):
+    """Refuses what `parse` raises ValueError for; its method gets what `parse` returns, or ids where `ids`."""
+
+    field_class = ParsedValuesField
 
 
 class NetworkSearchFilter(SearchFilter):
@@ -139,7 +186,7 @@ class SDNVNetFilterSet(NautobotFilterSet):
 class SDNSubnetFilterSet(NautobotFilterSet):
     q = NetworkSearchFilter(
         filter_predicates={"vnet__name": "icontains", "vnet__alias": "icontains", "vnet__zone__name": "icontains"},
-        addresses=lambda network: prefixes_touching(network, "prefix__"),
+        addresses=lambda network: holding(network, "prefix__") | held_by(network, "prefix__"),
     )
     prefix = PrefixFilter()
     vnet = NaturalKeyOrPKMultipleChoiceFilter(queryset=models.SDNVNet.objects.all(), label="VNet (name or ID)")
@@ -152,8 +199,8 @@ class SDNSubnetFilterSet(NautobotFilterSet):
     namespace = NaturalKeyOrPKMultipleChoiceFilter(
         field_name="prefix__namespace", queryset=Namespace.objects.all(), label="Namespace (name or ID)"
     )
-    gateway = MultiValueCharFilter(method="filter_gateway", label="Gateway")
-    contains = MultiValueCharFilter(method="filter_contains", label="Subnets that hold this address")
+    gateway = ParsedValuesFilter(method="filter_gateway", parse=parse_address, label="Gateway")
+    contains = ParsedValuesFilter(method="filter_contains", parse=parse_address, label="Subnets that hold this address")
     dhcp_ranges = ModelMultipleChoiceFilter(queryset=IPAddressRange.objects.all(), label="DHCP range (ID)")
 
     class Meta:
@@ -161,7 +208,7 @@ class SDNSubnetFilterSet(NautobotFilterSet):
         fields = "__all__"
 
     def generate_query_filter_gateway(self, value):
-        return Q(gateway__in=[str(address(text)) for text in value])
+        return Q(gateway__in=[parse_address(text) for text in value])
 
     def filter_gateway(self, queryset, name, value):
         return queryset.filter(self.generate_query_filter_gateway(value))
@@ -169,10 +216,7 @@ class SDNSubnetFilterSet(NautobotFilterSet):
     def generate_query_filter_contains(self, value):
         query = Q(pk__in=[])
         for text in value:
-            host = address(text)
-            query |= Q(
-                prefix__ip_version=host.version, prefix__network__lte=str(host), prefix__broadcast__gte=str(host)
-            )
+            query |= holding(netaddr.IPNetwork(parse_address(text)), "prefix__")
         return query
 
     def filter_contains(self, queryset, name, value):
@@ -199,9 +243,13 @@ class AllocationFilterSet(NautobotFilterSet):
         },
         addresses=lambda network: hosts_within(network, "ip_address__"),
     )
-    mac = MultiValueCharFilter(method="filter_mac", label="MAC address, in any spelling")
-    ip_address = MultiValueCharFilter(method="filter_ip_address", label="IP address (address or ID)")
-    prefix = MultiValueCharFilter(method="filter_prefix", label="Within prefix (prefix or ID)")
+    mac = ParsedValuesFilter(method="filter_mac", parse=parse_mac, label="MAC address, in any spelling")
+    ip_address = ParsedValuesFilter(
+        method="filter_ip_address", parse=parse_address, ids=True, label="IP address (address or ID)"
+    )
+    prefix = ParsedValuesFilter(
+        method="filter_prefix", parse=parse_network, ids=True, label="Within prefix (prefix or ID)"
+    )
     namespace = NaturalKeyOrPKMultipleChoiceFilter(
         field_name="ip_address__parent__namespace", queryset=Namespace.objects.all(), label="Namespace (name or ID)"
     )
@@ -223,10 +271,7 @@ class AllocationFilterSet(NautobotFilterSet):
         fields = "__all__"
 
     def generate_query_filter_mac(self, value):
-        try:
-            return Q(mac__in=[parse_mac(text) for text in value])
-        except ValueError as error:
-            raise ValidationError(str(error)) from error
+        return Q(mac__in=[parse_mac(text) for text in value])
 
     def filter_mac(self, queryset, name, value):
         return queryset.filter(self.generate_query_filter_mac(value))
@@ -234,7 +279,7 @@ class AllocationFilterSet(NautobotFilterSet):
     def generate_query_filter_ip_address(self, value):
         query = Q(pk__in=[])
         for text in value:
-            query |= Q(ip_address=text) if is_uuid(text) else Q(ip_address__host=str(address(text)))
+            query |= Q(ip_address=text) if is_uuid(text) else Q(ip_address__host=parse_address(text))
         return query
 
     def filter_ip_address(self, queryset, name, value):
@@ -244,7 +289,7 @@ class AllocationFilterSet(NautobotFilterSet):
         query = Q(pk__in=[])
         for text in value:
             if not is_uuid(text):
-                query |= hosts_within(network_of(text), "ip_address__")
+                query |= hosts_within(parse_network(text), "ip_address__")
             elif prefix := Prefix.objects.filter(pk=text).first():
                 inside = hosts_within(prefix.prefix, "ip_address__")
                 query |= inside & Q(ip_address__parent__namespace=prefix.namespace_id)
@@ -252,19 +297,3 @@ class AllocationFilterSet(NautobotFilterSet):
 
     def filter_prefix(self, queryset, name, value):
         return queryset.filter(self.generate_query_filter_prefix(value))
-
-
-def network_of(text):
-    """A filter's value as `netaddr.IPNetwork`. Raises ValidationError."""
-    try:
-        return parse_network(text)
-    except ValueError as error:
-        raise ValidationError(str(error)) from error
-
-
-def address(text):
-    """A filter's value as `netaddr.IPAddress`, with or without a mask. Raises ValidationError."""
-    try:
-        return netaddr.IPNetwork(text.strip()).ip
-    except (netaddr.AddrFormatError, ValueError) as error:
-        raise ValidationError(f"{text} is not an IP address") from error

@@ -183,10 +183,10 @@ class SDNSubnetForm(NautobotModelForm):
             if prefix and not models.range_within(chosen, prefix):
                 self.add_error("dhcp_ranges", f"Range {chosen} is not within prefix {prefix}.")
 
-    def save_m2m(self):
-        """Ranges chosen here existed before: PVE must not delete them when it lets them go."""
+    def _save_m2m(self):
+        # Ranges chosen here existed before: PVE must not delete them when it lets them go.
         ranges = self.cleaned_data.pop("dhcp_ranges")
-        super().save_m2m()
+        super()._save_m2m()
         self.instance.dhcp_ranges.set(ranges, through_defaults={"adopted": True})
 
 

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import netaddr
-from django.db.models import Subquery, Value
-from django.db.models.functions import Coalesce
-from nautobot.apps.models import VarbinaryIPField
+from django.db import connection
 from nautobot.ipam.choices import PrefixTypeChoices
 from nautobot.ipam.models import IPAddress, IPAddressRange, Prefix
 
+from nautobot_pve_ipam.cursors import Cursor
 from nautobot_pve_ipam.free_addresses import IPV4_BITS, IPV6_BITS, Interval, gaps, merged, runs, skipping, usable
 
 #: Rows per query: enough that a sparse prefix needs one page, few enough that a page costs nothing.
@@ -70,11 +69,22 @@ class Search:
         searched = []
         for start, end in self.bounds or ((first, last),):
             # An address that two bounds share counts once, where it comes first.
-            exclude = sorted((*self.exclude, *searched))
-            yield from free_intervals(
-                self.prefix, max(first, start), min(last, end), exclude=exclude, skip_ranges=not self.bounds
-            )
+            yield from self._free_between(max(first, start), min(last, end), sorted((*self.exclude, *searched)))
             searched.append((start, end))
+
+    def _free_between(self, first, last, exclude):
+        """From the cursor up; then, for the case that it stood too high, what lies below it."""
+        if first > last:
+            return
+        skip_ranges = not self.bounds
+        cursor = Cursor(self.prefix.pk, first, last, skip_ranges=skip_ranges)
+        for index, interval in enumerate(
+            free_intervals(self.prefix, cursor.position, last, exclude=exclude, skip_ranges=skip_ranges)
+        ):
+            if index == 0 and not exclude:  # what is excluded for once is not taken
+                cursor.advance(interval[0])
+            yield interval
+        yield from free_intervals(self.prefix, first, cursor.position - 1, exclude=exclude, skip_ranges=skip_ranges)
 
     def __str__(self):
         prefix, version = self.prefix, self.prefix.ip_version
@@ -97,9 +107,9 @@ def free_intervals(prefix, first, last, *, exclude=(), skip_ranges):
 
 @dataclass(frozen=True)
 class _Child:
-    """A prefix below the one searched."""
+    """A prefix below the one searched; `id` as the database has it."""
 
-    id: UUID
+    id: UUID | str
     first: int
     last: int
     length: int
@@ -127,36 +137,39 @@ def regions(prefix, first, last):
         end = min(last, around[-1].last) if around else last
         if child := children.peek():
             end = min(end, child.first - 1)
-        yield at, end, (prefix.pk, *(child.id for child in around))
+        yield at, end, (_id(prefix.pk), *(child.id for child in around))
         at = end + 1
 
 
 class _Children:
     """The prefixes inside another, in order of network and then size, largest first; read page by page."""
 
+    _SELECT = "SELECT id, network, broadcast, prefix_length, type FROM ipam_prefix"
+    _INSIDE = " WHERE namespace_id = %s AND ip_version = %s AND prefix_length > %s"
+
     def __init__(self, prefix, first, last):
         self._version = prefix.ip_version
         self._parent_length = prefix.prefix_length
-        self._last = last
-        self._queryset = Prefix.objects.filter(
-            namespace_id=prefix.namespace_id, ip_version=self._version, prefix_length__gt=prefix.prefix_length
-        )
+        self._inside = [_id(prefix.namespace_id), prefix.ip_version, prefix.prefix_length]
+        self._last = _packed(last, self._version)
         self._rows = deque()
-        self._after = (first, -1)  # network and length behind which the next page begins; None: there is none
+        self._after = (first, 0)  # the next page begins behind this network and length; None: there is none
 
     def containing(self, address):
         """The children around `address` that begin before it, outermost first."""
-        longest = IPV4_BITS if self._version == 4 else IPV6_BITS
-        found = self._queryset.filter(
-            network__in=_networks_around(address, self._version, self._parent_length + 1, longest),
-            network__lt=to_text(address, self._version),
-            broadcast__gte=to_text(address, self._version),
+        bits = IPV4_BITS if self._version == 4 else IPV6_BITS
+        networks = {address >> (bits - length) << (bits - length) for length in range(self._parent_length + 1, bits)}
+        networks.discard(address)
+        if not networks:
+            return []
+        return self._read(
+            f" AND network IN ({', '.join(['%s'] * len(networks))}) AND broadcast >= %s ORDER BY prefix_length",
+            [*(_packed(network, self._version) for network in networks), _packed(address, self._version)],
         )
-        return self._read(found.order_by("prefix_length"))
 
     def peek(self):
         if not self._rows and self._after is not None:
-            self._load()
+            self._load(*self._after)
         return self._rows[0] if self._rows else None
 
     def pop(self):
@@ -167,56 +180,27 @@ class _Children:
         while self._rows and self._rows[0].first < address:
             self._rows.popleft()
         if self._after is not None:
-            self._after = max(self._after, (address, -1))
+            self._after = max(self._after, (address, 0))
 
-    def _load(self):
-        network, length = self._after
-        rows = self._read(
-            self._queryset.filter(
-                network__gte=to_text(network, self._version), network__lte=to_text(self._last, self._version)
+    def _load(self, network, length):
+        begin = _packed(network, self._version)
+        self._rows.extend(
+            self._read(
+                " AND network >= %s AND network <= %s AND (network > %s OR prefix_length > %s)"
+                " ORDER BY network, prefix_length LIMIT %s",
+                [begin, self._last, begin, length, PAGE],
             )
-            .exclude(network=to_text(network, self._version), prefix_length__lte=length)
-            .order_by("network", "prefix_length")[:PAGE]
         )
-        self._after = (rows[-1].first, rows[-1].length) if len(rows) == PAGE else None
-        self._rows.extend(rows)
+        full = len(self._rows) == PAGE
+        self._after = (self._rows[-1].first, self._rows[-1].length) if full else None
 
-    @staticmethod
-    def _read(queryset):
+    def _read(self, condition, parameters):
         return [
-            _Child(id_, to_int(network), to_int(broadcast), length, type_ != PrefixTypeChoices.TYPE_POOL)
-            for id_, network, broadcast, length, type_ in queryset.values_list(
-                "id", "network", "broadcast", "prefix_length", "type"
+            _Child(id_, _number(network), _number(broadcast), length, type_ != PrefixTypeChoices.TYPE_POOL)
+            for id_, network, broadcast, length, type_ in _rows(
+                self._SELECT + self._INSIDE + condition, [*self._inside, *parameters]
             )
         ]
-
-
-def _networks_around(address, ip_version, shortest, longest):
-    """Network addresses, as text, of the prefixes that can hold `address`: of lengths `shortest` to `longest`."""
-    bits = IPV4_BITS if ip_version == 4 else IPV6_BITS
-    return {
-        to_text(address >> (bits - length) << (bits - length), ip_version) for length in range(shortest, longest + 1)
-    }
-
-
-def _exclusive_from_outside(prefix):
-    """Exclusive ranges of the prefixes around `prefix` that reach into it, unordered.
-
-    Core lets no such range be made, but leaves those that are older than the prefix; and admits no address in them.
-    """
-    if prefix.parent_id is None:
-        return []
-    first, last = span(prefix)
-    found = IPAddressRange.objects.filter(
-        parent__namespace_id=prefix.namespace_id,
-        parent__network__in=_networks_around(first, prefix.ip_version, 0, prefix.prefix_length - 1),
-        parent__prefix_length__lt=prefix.prefix_length,
-        ip_version=prefix.ip_version,
-        is_exclusive=True,
-        start_host__lte=to_text(last, prefix.ip_version),
-        end_host__gte=to_text(first, prefix.ip_version),
-    )
-    return [(to_int(start), to_int(end)) for start, end in found.values_list("start_host", "end_host")]
 
 
 def _ranges(parent_id, ip_version, first, last, *, block_all):
@@ -225,42 +209,58 @@ def _ranges(parent_id, ip_version, first, last, *, block_all):
     A range that does not block is told as an empty interval `(start, start - 1)`: it takes nothing away, but lets a
     search stop there instead of reading on until a range that blocks.
     """
-    address = VarbinaryIPField()
-    ranges = IPAddressRange.objects.filter(parent_id=parent_id, ip_version=ip_version).order_by("start_host")
-    begin = to_text(first, ip_version)
+    ranges = "FROM ipam_ipaddressrange WHERE parent_id = %s AND ip_version = %s AND"
     # Ranges of one prefix never overlap, so only the last that starts before `first` can reach into it.
-    before = ranges.filter(start_host__lte=begin).reverse().values("start_host")[:1]
-    lower_bound = {"start_host__gte": Coalesce(Subquery(before), Value(begin, output_field=address))}
+    sql = (
+        f"SELECT start_host, end_host, is_exclusive {ranges} start_host >= COALESCE((SELECT start_host {ranges}"
+        " start_host <= %s ORDER BY start_host DESC LIMIT 1), %s) AND start_host <= %s ORDER BY start_host LIMIT %s"
+    )
+    at = first
     while True:
-        page = list(
-            ranges.filter(**lower_bound, start_host__lte=to_text(last, ip_version)).values_list(
-                "start_host", "end_host", "is_exclusive"
-            )[:PAGE]
-        )
+        begin, end = _packed(at, ip_version), _packed(last, ip_version)
+        page = _rows(sql, [parent_id, ip_version, parent_id, ip_version, begin, begin, end, PAGE])
         for start_host, end_host, is_exclusive in page:
-            start = to_int(start_host)
-            yield start, to_int(end_host) if block_all or is_exclusive else start - 1
+            start = _number(start_host)
+            if start >= at or at == first:  # a later page begins with the range that the one before ended with
+                yield start, _number(end_host) if block_all or is_exclusive else start - 1
         if len(page) < PAGE:
             return
-        lower_bound = {"start_host__gt": page[-1][0]}
+        at = start + 1
+
+
+def _exclusive_from_outside(prefix):
+    """The exclusive ranges that hang on a prefix around this one and reach into it, as intervals.
+
+    A prefix may be made across a range's end; core forbids addresses there all the same.
+    """
+    if prefix.parent_id is None:
+        return []
+    sql = (
+        "SELECT r.start_host, r.end_host FROM ipam_prefix p JOIN ipam_ipaddressrange r ON r.parent_id = p.id"
+        " WHERE p.namespace_id = %s AND p.ip_version = %s AND p.network <= %s AND p.broadcast >= %s"
+        " AND p.prefix_length < %s AND r.is_exclusive AND r.start_host <= %s AND r.end_host >= %s"
+    )
+    first, last = (_packed(address, prefix.ip_version) for address in span(prefix))
+    parameters = [_id(prefix.namespace_id), prefix.ip_version, first, last, prefix.prefix_length, last, first]
+    return [(_number(start), _number(end)) for start, end in _rows(sql, parameters)]
 
 
 def taken(parent_id, ip_version, first, last):
     """The addresses that hang on one prefix between `first` and `last`, as ordered intervals, page by page."""
-    addresses = IPAddress.objects.filter(parent_id=parent_id, host__lte=to_text(last, ip_version)).order_by("host")
+    sql = "SELECT host FROM ipam_ipaddress WHERE parent_id = %s AND host >= %s AND host <= %s ORDER BY host LIMIT %s"
+    end = _packed(last, ip_version)
     at = first
     while at <= last:
-        hosts = addresses.filter(host__gte=to_text(at, ip_version)).values_list("host", flat=True)[:PAGE]
-        page = [to_int(host) for host in hosts]
+        page = [_number(host) for (host,) in _rows(sql, [parent_id, _packed(at, ip_version), end, PAGE])]
         yield from runs(page)
         if len(page) < PAGE:
             return
         at = page[-1] + 1
         if page[-1] - page[0] == PAGE - 1:
-            end = _dense_until(parent_id, ip_version, at, last)
-            if end >= at:
-                yield at, end
-                at = end + 1
+            dense_end = _dense_until(parent_id, ip_version, at, last)
+            if dense_end >= at:
+                yield at, dense_end
+                at = dense_end + 1
 
 
 def _dense_until(parent_id, ip_version, first, last):
@@ -283,9 +283,31 @@ def _dense_until(parent_id, ip_version, first, last):
 
 
 def _count(parent_id, ip_version, first, last):
-    return IPAddress.objects.filter(
-        parent_id=parent_id, host__gte=to_text(first, ip_version), host__lte=to_text(last, ip_version)
-    ).count()
+    sql = "SELECT COUNT(*) FROM ipam_ipaddress WHERE parent_id = %s AND host >= %s AND host <= %s"
+    return _rows(sql, [parent_id, _packed(first, ip_version), _packed(last, ip_version)])[0][0]
+
+
+# SQL by hand: a search makes five small queries, and Django's making of each costs several times its execution.
+
+
+def _rows(sql, parameters):
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        return cursor.fetchall()
+
+
+def _packed(address, ip_version):
+    """An address as `VarbinaryIPField` stores it: 4 or 16 bytes, so that the order of bytes is that of numbers."""
+    return address.to_bytes(4 if ip_version == 4 else 16, "big")
+
+
+def _number(stored):
+    return int.from_bytes(stored, "big")
+
+
+def _id(uuid):
+    """A primary key as this database stores it."""
+    return Prefix._meta.pk.get_db_prep_value(uuid, connection)
 
 
 def present(prefix, hosts):

@@ -1,5 +1,7 @@
 """What all our own endpoints share: rights, limits, and errors as one sentence in body and reason phrase."""
 
+import re
+
 import redis.exceptions
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.core.exceptions import ValidationError as DjangoValidationError
@@ -13,6 +15,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from nautobot_pve_ipam.api.fields import shown
 from nautobot_pve_ipam.errors import (
     Conflict,
     Forbidden,
@@ -25,6 +28,8 @@ from nautobot_pve_ipam.errors import (
 
 #: A thousand addresses with descriptions fit; a megabyte of anything is a mistake.
 MAX_BODY_BYTES = 512 * 1024
+#: NUL and lone surrogates: JSON and URLs can spell them, no database stores them.
+UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 class RightsPermission(TokenPermissions):
@@ -56,6 +61,10 @@ class PVEIPAMView(NautobotAPIVersionMixin, APIView):
         length = int(request.META.get("CONTENT_LENGTH") or 0)
         if length > MAX_BODY_BYTES:
             raise InvalidRequest(f"body: {length} bytes are more than the {MAX_BODY_BYTES} allowed", field="body")
+        try:
+            refuse_unstorable([kwargs, request.query_params, request.data])
+        except RecursionError as error:
+            raise InvalidRequest("body: it is nested too deeply", field="body") from error
 
     def handle_exception(self, exc):
         error, fields = as_error(exc)
@@ -66,13 +75,26 @@ class PVEIPAMView(NautobotAPIVersionMixin, APIView):
             response.data = {}
         else:
             response = Response({}, status=error.status)
-            self.headers.pop("Allow", None)
         response.data = {"detail": one_line(error.sentence, 1000), "code": error.code, **fields}
         response.exception = True
         response.reason_phrase = one_line(error.sentence)
         if isinstance(error, Unavailable):
             response["Retry-After"] = str(error.retry_after)
         return response
+
+
+def refuse_unstorable(data, name="body"):
+    """Raise InvalidRequest where a text in parsed JSON, keys included, holds what no database stores."""
+    if isinstance(data, str):
+        if found := UNSTORABLE.search(data):
+            raise InvalidRequest(f"{name} {shown(ascii(data))} contains the character U+{ord(found[0]):04X}")
+    elif isinstance(data, dict):
+        for key, value in data.items():
+            refuse_unstorable(key, name)
+            refuse_unstorable(value, key)
+    elif isinstance(data, list):
+        for part in data:
+            refuse_unstorable(part, name)
 
 
 def as_error(exc):

@@ -48,9 +48,12 @@ class MACField(NamedField):
     def to_internal_value(self, data):
         if data == "":
             return None
-        if not isinstance(data, str) or not MAC_SPELLINGS.fullmatch(data.strip()):
+        try:
+            if not isinstance(data, str) or not MAC_SPELLINGS.fullmatch(data.strip()):
+                raise netaddr.AddrFormatError
+            return str(netaddr.EUI(data.strip(), version=48, dialect=mac_unix_expanded_uppercase))
+        except netaddr.AddrFormatError:
             self.refuse(data, "is not a MAC address such as BC:24:11:00:00:01")
-        return str(netaddr.EUI(data.strip(), version=48, dialect=mac_unix_expanded_uppercase))
 
     def to_representation(self, value):
         return str(value) if value else None
@@ -108,6 +111,8 @@ class IPAddressRelatedField(NautobotHyperlinkedRelatedField):
     """A status, role or tenant of an IP address: by UUID, URL, natural key or a dictionary of attributes."""
 
     def to_internal_value(self, data):
+        if isinstance(data, list):  # which Nautobot would take for several
+            raise serializers.ValidationError(f"{self.field_name} {shown(data)} is a list, not one object")
         found = super().to_internal_value(data)
         content_types = getattr(found, "content_types", None)
         if content_types is not None and not content_types.filter(app_label="ipam", model="ipaddress").exists():

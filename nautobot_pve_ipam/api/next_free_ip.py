@@ -42,6 +42,7 @@ class QuerySerializer(SearchSerializer):
     cluster = serializers.CharField(required=False)
     zone = serializers.CharField(required=False)
     ranges = None  # bodies only
+    ALSO = frozenset({"api_version", "depth", "exclude_m2m", "format", "include"})  # Nautobot's own
 
     def validate_limit(self, value):
         if value > max_page_size():
@@ -145,6 +146,8 @@ class NextFreeIPView(PVEIPAMView):
 
     @staticmethod
     def validated_query(request):
+        if not request.query_params:
+            return {}
         # `exclude` may be repeated; of the others, as everywhere in Django, the last one counts.
         query = request.query_params.dict()
         if "exclude" in query:

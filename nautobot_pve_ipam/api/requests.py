@@ -3,7 +3,7 @@
 import netaddr
 from django.urls import reverse
 from nautobot.apps.constants import CHARFIELD_MAX_LENGTH
-from nautobot.extras.models import Role, Status, Tag
+from nautobot.extras.models import CustomField, Role, Status, Tag
 from nautobot.ipam.choices import IPAddressTypeChoices
 from nautobot.ipam.models import IPAddress
 from nautobot.ipam.validators import DNSValidator
@@ -39,6 +39,16 @@ class SearchSerializer(serializers.Serializer):
     ranges = BoundsSerializer(many=True, required=False, help_text="Several bounds, searched in this order")
     offset = WholeNumberField(required=False, minimum=0, help_text="Free addresses to skip first")
     exclude = IntervalsField(required=False, help_text="Addresses, CIDRs and a-b ranges never to hand out")
+
+    #: Names that may stand beside the fields.
+    ALSO = frozenset()
+
+    def to_internal_value(self, data):
+        # A mistyped range_start must not hand out an address from anywhere.
+        if isinstance(data, dict) and (unknown := set(data) - set(self.fields) - self.ALSO):
+            name = min(unknown)
+            raise serializers.ValidationError({name: [f"{shown(name)} is not a field of this request"]})
+        return super().to_internal_value(data)
 
 
 class GuestSerializer(serializers.Serializer):
@@ -85,19 +95,14 @@ class AddressRequestSerializer(GuestSerializer, SearchSerializer):
 
     CORE_FIELDS = ("status", "type", "role", "tenant", "nat_inside", "dns_name", "description", "tags")
 
-    def to_internal_value(self, data):
-        # A mistyped range_start must not hand out an address from anywhere.
-        if isinstance(data, dict) and (unknown := set(data) - set(self.fields)):
-            name = min(unknown)
-            raise serializers.ValidationError({name: [f"{shown(name)} is not a field of this request"]})
-        return super().to_internal_value(data)
-
     @classmethod
     def wanted(cls, data):
         """The address that validated `data` asks for."""
         attributes = {name: data[name] for name in cls.CORE_FIELDS if data.get(name) not in (None, "")}
         if "custom_fields" in data:
-            attributes["_custom_field_data"] = data["custom_fields"]
+            # Those that IP addresses do not have are passed over, as core does.
+            keys = CustomField.objects.keys_for_model(IPAddress)
+            attributes["_custom_field_data"] = {k: v for k, v in data["custom_fields"].items() if k in keys}
         return Wanted(cls.guest(data), attributes)
 
 
@@ -171,14 +176,26 @@ def one_search(query: dict, bodies: list[dict]) -> dict:
     Both are validated data. Raises InvalidRequest naming the field and both values.
     """
     merged = {}
-    for name in (*SearchSerializer().fields, "cluster", "zone"):
+    for name in (*SearchSerializer._declared_fields, "cluster", "zone"):
         values = [data[name] for data in (*bodies, query) if data.get(name) is not None]
         if not values:
             continue
         if other := next((value for value in values if value != values[0]), None):
-            raise InvalidRequest(f"{name} is given twice: {shown(values[0])} and {shown(other)}", field=name)
+            raise InvalidRequest(f"{name} is given twice: {spelled(values[0])} and {spelled(other)}", field=name)
         merged[name] = values[0]
     return merged
+
+
+def spelled(value) -> str:
+    """A validated search field as people write it."""
+    if isinstance(value, list):
+        return shown(", ".join(spelled(part) for part in value))
+    if isinstance(value, dict):
+        return f"{value['start']}-{value['end']}"
+    if isinstance(value, tuple):
+        version, first, last = value
+        return f"{to_text(first, version)}-{to_text(last, version)}" if first < last else to_text(first, version)
+    return shown(value)
 
 
 def build_search(prefix, data: dict, within=None) -> Search:

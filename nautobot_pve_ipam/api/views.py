@@ -7,6 +7,16 @@ from nautobot_pve_ipam import filters, models
 from nautobot_pve_ipam.api import serializers
 
 
+class DeepViewSet(NautobotModelViewSet):
+    """`deep`: what the related objects, written out with `?depth=1`, show of others in turn."""
+
+    deep = ()
+
+    def get_queryset(self):
+        queryset = super().get_queryset()
+        return queryset.prefetch_related(*self.deep) if self.get_serializer_context()["depth"] else queryset
+
+
 class PVEClusterViewSet(NautobotModelViewSet):
     queryset = models.PVECluster.objects.select_related("status", "virtualization_cluster")
     serializer_class = serializers.PVEClusterSerializer
@@ -25,12 +35,13 @@ class SDNVNetViewSet(NautobotModelViewSet):
     filterset_class = filters.SDNVNetFilterSet
 
 
-class SDNSubnetViewSet(NautobotModelViewSet):
+class SDNSubnetViewSet(DeepViewSet):
     queryset = models.SDNSubnet.objects.select_related(
         "prefix__namespace", "vnet__zone__cluster", "vnet__zone__namespace"
     )
     serializer_class = serializers.SDNSubnetSerializer
     filterset_class = filters.SDNSubnetFilterSet
+    deep = ("prefix__vrfs", "dhcp_ranges__parent__namespace")
 
 
 class SDNDHCPRangeViewSet(ModelViewSet):
@@ -41,7 +52,7 @@ class SDNDHCPRangeViewSet(ModelViewSet):
     filterset_class = filters.SDNDHCPRangeFilterSet
 
 
-class AllocationViewSet(NautobotModelViewSet):
+class AllocationViewSet(DeepViewSet):
     queryset = models.Allocation.objects.select_related(
         "ip_address__parent__namespace",
         "subnet__prefix__namespace",
@@ -50,3 +61,4 @@ class AllocationViewSet(NautobotModelViewSet):
     )
     serializer_class = serializers.AllocationSerializer
     filterset_class = filters.AllocationFilterSet
+    deep = ("ip_address__interfaces", "ip_address__vm_interfaces", "ip_address__nat_outside_list")

@@ -30,9 +30,7 @@ def prefix(number, space=None):
 def address(number, host, space=None):
     """10.`number`.0.`host`"""
     space = space or namespace()
-    return saved(
-        IPAddress(address=f"10.{number}.0.{host}/24", namespace=space, status=active(IPAddress), type="host")
-    )
+    return saved(IPAddress(address=f"10.{number}.0.{host}/24", namespace=space, status=active(IPAddress), type="host"))
 
 
 def dhcp_range(number, start=100, end=199, space=None):
@@ -112,7 +110,12 @@ def subnet(number):
 def allocation(number, host=100, of=None, **fields):
     """10.`number`.0.`host` for the guest `number`."""
     of = of or subnet(number)
-    fields = {"mac": f"BC:24:11:00:{number:02X}:{host:02X}", "vmid": 100 + number, "hostname": f"guest{number}", **fields}
+    fields = {
+        "mac": f"BC:24:11:00:{number:02X}:{host:02X}",
+        "vmid": 100 + number,
+        "hostname": f"guest{number}",
+        **fields,
+    }
     return saved(Allocation(ip_address=address(number, host), subnet=of, **fields))
 
 

@@ -135,7 +135,7 @@ def scenarios(draw):
         tuple(ranges),
         frozenset(used),
         tuple(draw(st.lists(pairs, max_size=3))),
-        tuple(draw(st.lists(st.tuples(inside, inside).map(lambda p: (p[0], min(p[0] + 9, p[1]))), max_size=3))),
+        tuple(draw(st.lists(pairs.map(lambda pair: (pair[0], min(pair[0] + 9, pair[1]))), max_size=3))),
         draw(st.integers(0, 12)) if draw(st.booleans()) else 0,
         draw(st.sampled_from([(2, 4, 16), (5, 16, 64), (64, 1024, 65536)])),
     )
@@ -196,7 +196,7 @@ SUBNET = Network(V4, 24, 4, "network")
 
 
 @settings(
-    max_examples=60,
+    max_examples=150,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )

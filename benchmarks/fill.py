@@ -1,0 +1,169 @@
+"""Prefixes with many used addresses, child prefixes and ranges, made in the database itself: seconds, not hours.
+
+Each is in a namespace of its own, so that nothing that one measure does is seen by another.
+"""
+
+import dataclasses
+import ipaddress
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg2
+import psycopg2.errors
+
+from benchmarks.load import CREATED, Request, Server
+
+IPV4_NETWORK = "10.0.0.0"
+IPV6_NETWORK = "2001:db8:10::"
+# A child /29 and then as many addresses of the parent's own: a search has to look at each of these gaps.
+CHILD_LENGTH = 29
+CHILD_SIZE = 8
+CHILD_EVERY = 16
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True)
+class Subnet:
+    """A prefix in its namespace, both known to Nautobot by their ids. `bounded`: requests name its hosts as bounds."""
+
+    namespace: str
+    namespace_id: str
+    prefix_id: str
+    network: Network
+    bounded: bool = True
+    hole: Address | None = None
+    part: Network | None = None
+    _known_free: Iterator[int] = field(repr=False, default_factory=itertools.count)
+
+    @property
+    def bounds(self) -> tuple[Address, Address]:
+        """First and last host, of the subnet or of its part that this is about."""
+        network = self.part or self.network
+        return network[1], network[-2]
+
+    def known_address(self) -> str:
+        """An address that is free, with its length; another one each time, but for a subnet with one hole."""
+        # From the far end, which no search for the lowest free address reaches.
+        address = self.hole or self.bounds[1] - next(self._known_free)
+        return f"{address}/{self.network.prefixlen}"
+
+    def parts(self, count: int) -> list["Subnet"]:
+        """`count` (a power of 2) disjoint ranges of the same prefix, each with free addresses of its own."""
+        networks = self.network.subnets(prefixlen_diff=count.bit_length() - 1)
+        return [dataclasses.replace(self, part=network, _known_free=itertools.count()) for network in networks]
+
+
+class Filler:
+    """Makes subnets: namespace and prefix over the API, what is in them in SQL, on a connection in autocommit mode."""
+
+    def __init__(self, server: Server, connection: "psycopg2.extensions.connection") -> None:
+        self._server = server
+        self._connection = connection
+        self._active = self._query("SELECT id FROM extras_status WHERE name = 'Active'")
+
+    def empty(self, name: str, length: int, *, network: str = IPV4_NETWORK, **properties: Any) -> Subnet:
+        """An empty prefix of that length in a new namespace."""
+        cidr = ipaddress.ip_network(f"{network}/{length}")
+        namespace = self._create("namespaces", {"name": f"bench-{name}"})
+        prefix = self._create(
+            "prefixes", {"prefix": str(cidr), "namespace": namespace, "status": "Active", "type": "network"}
+        )
+        return Subnet(f"bench-{name}", namespace, prefix, cidr, **properties)
+
+    def dense(self, name: str, length: int, used: int, *, network: str = IPV4_NETWORK) -> Subnet:
+        """`used` addresses from the first host on."""
+        subnet = self.empty(name, length, network=network)
+        self._use(subnet, "generate_series(1, %(used)s) AS n", used=used)
+        return subnet
+
+    def hole_in_full(self, name: str, length: int) -> Subnet:
+        """Every host used but one in the middle."""
+        size = 2 ** (32 - length)
+        hole = ipaddress.ip_address(IPV4_NETWORK) + size // 2
+        subnet = self.empty(name, length, hole=hole)
+        self._use(subnet, "generate_series(1, %(last)s) AS n WHERE n <> %(hole)s", last=size - 2, hole=size // 2)
+        return subnet
+
+    def alternating(self, name: str, length: int, used: int) -> Subnet:
+        """Every other address used."""
+        subnet = self.empty(name, length)
+        self._use(subnet, "generate_series(1, %(last)s, 2) AS n", last=2 * used - 1)
+        return subnet
+
+    def many_children(self, name: str, length: int, children: int, ranges: int) -> Subnet:
+        """Child networks with gaps between them, each gap closed by an IP address range or by used addresses.
+
+        Requests name no bounds, so that both children and ranges are in their way.
+        """
+        subnet = self.empty(name, length, bounded=False)
+        first = int(subnet.network[0])
+        values = {
+            "first": first, "every": CHILD_EVERY, "size": CHILD_SIZE, "length": CHILD_LENGTH, "children": children,
+            "ranges": ranges, "active": self._active, "parent": subnet.prefix_id, "namespace": subnet.namespace_id,
+        }  # fmt: skip
+        self._execute(
+            """INSERT INTO ipam_prefix (id, created, last_updated, _custom_field_data, network, broadcast,
+                   prefix_length, description, status_id, type, ip_version, namespace_id, parent_id)
+               SELECT gen_random_uuid(), now(), now(), '{}', int4send(%(first)s + i * %(every)s),
+                   int4send(%(first)s + i * %(every)s + %(size)s - 1), %(length)s, '', %(active)s, 'network', 4,
+                   %(namespace)s, %(parent)s
+               FROM generate_series(0, %(children)s - 1) AS i""",
+            values,
+        )
+        self._execute(
+            """INSERT INTO ipam_ipaddressrange (id, created, last_updated, _custom_field_data, name, start_host,
+                   end_host, ip_version, description, count_as_utilized, is_exclusive, parent_id, status_id)
+               SELECT gen_random_uuid(), now(), now(), '{}', '', int4send(%(first)s + i * %(every)s + %(size)s),
+                   int4send(%(first)s + (i + 1) * %(every)s - 1), 4, '', false, false, %(parent)s, %(active)s
+               FROM generate_series(0, %(ranges)s - 1) AS i""",
+            values,
+        )
+        self._use(
+            subnet,
+            "generate_series(%(ranges)s * %(every)s, %(children)s * %(every)s - 1) AS n"
+            " WHERE n %% %(every)s >= %(size)s",
+            **values,
+        )
+        return subnet
+
+    def settle(self) -> None:
+        """Give the planner its statistics, and get the writing over before anything is timed."""
+        self._execute("VACUUM (ANALYZE) ipam_ipaddress, ipam_prefix, ipam_ipaddressrange", {})
+        try:
+            self._execute("CHECKPOINT", {})
+        except psycopg2.errors.InsufficientPrivilege:
+            print("The database's user may not ask for a checkpoint: one may come in between.")
+
+    def _use(self, subnet: Subnet, offsets: str, **values: object) -> None:
+        """Use the addresses at the offsets `n` that the SQL text after FROM tells."""
+        if subnet.network.version == 4:
+            host, network = "int4send((%(network)s + n)::int4)", int(subnet.network[0])
+        else:
+            host, network = "%(network)s::bytea || int8send(n)", subnet.network[0].packed[:8]
+        self._execute(
+            f"""INSERT INTO ipam_ipaddress (id, created, last_updated, _custom_field_data, host, mask_length, dns_name,
+                    description, status_id, ip_version, parent_id, type)
+                SELECT gen_random_uuid(), now(), now(), '{{}}', {host}, %(mask)s, '', '', %(active)s, %(version)s,
+                    %(parent)s, 'host'
+                FROM {offsets}""",
+            {
+                **values, "network": network, "mask": subnet.network.prefixlen, "active": self._active,
+                "version": subnet.network.version, "parent": subnet.prefix_id,
+            },
+        )  # fmt: skip
+
+    def _create(self, kind: str, body: dict) -> str:
+        return self._server.expect(CREATED, Request("POST", f"/api/ipam/{kind}/", body)).body["id"]
+
+    def _execute(self, statement: str, values: dict) -> None:
+        with self._connection.cursor() as cursor:
+            cursor.execute(statement, values or None)
+
+    def _query(self, statement: str) -> str:
+        with self._connection.cursor() as cursor:
+            cursor.execute(statement)
+            return cursor.fetchone()[0]

@@ -1,0 +1,51 @@
+"""How much is measured: the whole run, the quick one, and the one that only tries the scripts."""
+
+from dataclasses import dataclass
+
+LARGEST_FILL_WITH_CORE = 100_000
+
+
+@dataclass(frozen=True)
+class Fill:
+    """So many addresses used from the start of a prefix; how often core's `available-ips` is timed there."""
+
+    used: int
+    prefix_length: int
+    core_repetitions: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`used`, `children`, `ranges`: sizes of the shapes. `requests`: of all clients together, per round and method."""
+
+    fills: tuple[Fill, ...]
+    repetitions: int
+    full_prefix_length: int
+    used: int
+    children: int
+    ranges: int
+    bulk_repetitions: int
+    rounds: int
+    requests: int
+
+
+FULL = Plan(
+    fills=(
+        Fill(0, 22, 20), Fill(900, 22, 20), Fill(10_000, 16, 7), Fill(LARGEST_FILL_WITH_CORE, 15, 3),
+        Fill(1_000_000, 12, 0),
+    ),
+    repetitions=60, full_prefix_length=15, used=100_000, children=5_000, ranges=2_000,
+    bulk_repetitions=5, rounds=3, requests=256,
+)  # fmt: skip
+
+QUICK = Plan(
+    fills=(Fill(0, 22, 5), Fill(900, 22, 5), Fill(10_000, 16, 2), Fill(LARGEST_FILL_WITH_CORE, 15, 1)),
+    repetitions=15, full_prefix_length=18, used=10_000, children=500, ranges=200,
+    bulk_repetitions=2, rounds=1, requests=96,
+)  # fmt: skip
+
+TRIAL = Plan(
+    fills=(Fill(0, 22, 2), Fill(900, 22, 2), Fill(2_000, 16, 1)),
+    repetitions=3, full_prefix_length=22, used=1_000, children=50, ranges=20,
+    bulk_repetitions=1, rounds=1, requests=32,
+)  # fmt: skip

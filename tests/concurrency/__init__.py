@@ -1,0 +1,1 @@
+"""Many at once: no address twice, no request refused without need."""

@@ -1,0 +1,83 @@
+"""The App's place in Nautobot: seed data, search, navigation, OpenAPI, change log."""
+
+import pytest
+from django.apps import apps
+from django.contrib.contenttypes.models import ContentType
+from django.urls import reverse
+from nautobot.core.utils.lookup import get_filterset_for_model, get_form_for_model, get_table_for_model
+from nautobot.extras.models import ObjectChange, Role, Status
+from nautobot.ipam.models import IPAddressRange
+
+from nautobot_pve_ipam import models
+from nautobot_pve_ipam.signals import CLUSTER_STATUSES, offer_cluster_statuses
+from tests.models import data
+from tests.models.test_core_panels import text_of
+
+pytestmark = pytest.mark.django_db
+
+MODELS = (models.PVECluster, models.SDNZone, models.SDNVNet, models.SDNSubnet, models.Allocation)
+
+
+def cluster_statuses():
+    return {status.name for status in Status.objects.get_for_model(models.PVECluster)}
+
+
+def test_clusters_have_statuses_from_the_start():
+    assert cluster_statuses() == set(CLUSTER_STATUSES)
+
+
+def test_statuses_that_the_admin_took_away_stay_away():
+    content_type = ContentType.objects.get_for_model(models.PVECluster)
+    Status.objects.get(name="Planned").content_types.remove(content_type)
+    Status.objects.get(name="Connected").content_types.add(content_type)
+    offer_cluster_statuses(None, apps=apps)
+    assert cluster_statuses() == {*CLUSTER_STATUSES, "Connected"} - {"Planned"}
+
+
+def test_statuses_are_offered_where_there_are_none():
+    content_type = ContentType.objects.get_for_model(models.PVECluster)
+    content_type.statuses.clear()
+    Status.objects.get(name="Maintenance").delete()
+    offer_cluster_statuses(None, apps=apps)
+    assert cluster_statuses() == set(CLUSTER_STATUSES) - {"Maintenance"}
+
+
+def test_nautobot_brings_the_role_of_dhcp_ranges():
+    assert Role.objects.get_for_model(IPAddressRange).filter(name="DHCP").exists()
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_nautobot_finds_what_belongs_to_a_model(model):
+    assert get_filterset_for_model(model) and get_table_for_model(model) and get_form_for_model(model)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"), [("guest1", "10.1.0.100/24"), ("bc2411000164", "guest1"), ("10.1.0.100", "guest1")]
+)
+def test_search_finds_the_guest(text, shown, admin_client):
+    data.allocation(1)
+    found = text_of(admin_client.get(reverse("search"), {"q": text, "obj_type": "allocation"}))
+    assert shown in found
+
+
+def test_navigation_has_the_group_for_those_who_may_view(admin_client, client, django_user_model):
+    client.force_login(django_user_model.objects.create_user("nobody"))
+    lists = [reverse(f"plugins:nautobot_pve_ipam:{model._meta.model_name}_list") for model in MODELS]
+    page = admin_client.get("/").content.decode()
+    assert [url for url in lists if f'href="{url}"' in page] == lists
+    page = client.get("/").content.decode()
+    assert [url for url in lists if f'href="{url}"' in page] == []
+
+
+def test_rest_api_lists_its_endpoints(admin_client):
+    root = admin_client.get("/api/plugins/pve-ipam/").json()
+    assert set(root) == {"clusters", "zones", "vnets", "subnets", "dhcp-ranges", "allocations"}
+
+
+def test_a_change_is_logged_with_its_user(admin_client, admin_user):
+    allocation = data.allocation(1)
+    url = reverse("plugins-api:nautobot_pve_ipam-api:allocation-detail", args=[allocation.pk])
+    assert admin_client.patch(url, {"hostname": "renamed"}, content_type="application/json").status_code == 200
+    change = ObjectChange.objects.get(changed_object_id=allocation.pk)
+    assert (change.action, change.user) == ("update", admin_user)
+    assert change.object_data_v2["hostname"] == "renamed"

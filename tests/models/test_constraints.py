@@ -1,0 +1,180 @@
+"""What the tables refuse, and what goes with what: the same whichever way it is asked for."""
+
+import pytest
+from django.contrib.contenttypes.models import ContentType
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.urls import reverse
+from nautobot.apps.testing import APITestCase, create_job_result_and_run_job
+from nautobot.ipam.models import IPAddress, Namespace, Prefix
+
+from nautobot_pve_ipam.models import Allocation, PVECluster, SDNDHCPRange, SDNSubnet, SDNVNet, SDNZone
+from tests.models import data
+
+pytestmark = pytest.mark.django_db
+
+
+def refused(thing, field):
+    """The sentence with which `thing` is refused for the sake of `field`."""
+    with pytest.raises(ValidationError) as caught:
+        thing.validated_save()
+    return caught.value.message_dict[field][0]
+
+
+def test_a_zone_without_cluster_is_unique_in_its_namespace():
+    space = data.namespace()
+    data.saved(SDNZone(name="simple1", namespace=space))
+    assert "exists already" in refused(SDNZone(name="simple1", namespace=space), "name")
+    data.saved(SDNZone(name="simple1", namespace=data.namespace("other")))
+    data.saved(SDNZone(name="simple1", namespace=space, cluster=data.cluster(1)))
+    data.saved(SDNZone(name="simple1", namespace=space, cluster=data.cluster(2)))
+
+
+def test_a_zone_without_cluster_can_be_saved_again():
+    zone = data.saved(SDNZone(name="simple1", namespace=data.namespace()))
+    zone.description = "changed"
+    zone.validated_save()
+
+
+def test_a_zone_is_unique_in_its_cluster_and_namespace():
+    zone = data.zone(1)
+    twin = SDNZone(name=zone.name, namespace=zone.namespace, cluster=zone.cluster)
+    with pytest.raises(ValidationError):
+        twin.validated_save()
+    with pytest.raises(IntegrityError), transaction.atomic():
+        twin.save()
+
+
+@pytest.mark.parametrize("name", ["ninechars", "1zone", "a-b", "", "zöne"])
+def test_bad_ids(name):
+    refused(SDNZone(name=name, namespace=data.namespace()), "name")
+    refused(SDNVNet(name=name, zone=data.zone(1)), "name")
+
+
+def test_eight_characters_are_an_id():
+    assert data.saved(SDNZone(name="eightchr", namespace=data.namespace())).pk
+
+
+@pytest.mark.parametrize("tag", [0, 16_777_216])
+def test_tags_of_vnets(tag):
+    refused(SDNVNet(name="vnet1", zone=data.zone(1), tag=tag), "tag")
+
+
+@pytest.mark.parametrize("vmid", [99, 1_000_000_000])
+def test_vmids(vmid):
+    refused(Allocation(ip_address=data.allocation(1).ip_address, vmid=vmid), "vmid")
+
+
+def test_one_allocation_for_an_address():
+    refused(Allocation(ip_address=data.allocation(1).ip_address), "ip_address")
+
+
+def test_a_subnet_is_in_the_namespace_of_its_zone():
+    foreign = data.prefix(1, data.namespace("other"))
+    assert "is not in namespace" in refused(SDNSubnet(vnet=data.vnet(1), prefix=foreign), "prefix")
+
+
+@pytest.mark.parametrize("gateway", ["10.2.0.1", "2001:db8::1"])
+def test_a_gateway_is_in_its_subnet(gateway):
+    subnet = SDNSubnet(vnet=data.vnet(1), prefix=data.prefix(1), gateway=gateway)
+    assert f"Gateway {gateway} is not in 10.1.0.0/24" in refused(subnet, "gateway")
+
+
+def test_what_is_no_address_is_no_gateway():
+    refused(SDNSubnet(vnet=data.vnet(1), prefix=data.prefix(1), gateway="router"), "gateway")
+
+
+def test_a_point_to_point_subnet_has_its_gateway_outside():
+    host = data.saved(Prefix(prefix="10.1.0.7/32", namespace=data.namespace(), status=data.active(Prefix)))
+    assert data.saved(SDNSubnet(vnet=data.vnet(1), prefix=host, gateway="10.9.0.1")).pk
+
+
+def test_two_clusters_may_have_the_same_prefix_but_one_vnet_only_once():
+    subnet = data.subnet(1)
+    data.saved(SDNSubnet(vnet=data.vnet(2), prefix=subnet.prefix))
+    with pytest.raises(ValidationError):
+        SDNSubnet(vnet=subnet.vnet, prefix=subnet.prefix).validated_save()
+
+
+def test_a_dhcp_range_is_in_its_subnet():
+    subnet, foreign = data.subnet(1), data.subnet(2).dhcp_ranges.get()
+    assert "is not within" in refused(SDNDHCPRange(subnet=subnet, ip_address_range=foreign), "ip_address_range")
+    twin = data.dhcp_range(1, space=_with_prefix("other", 1))
+    assert "is not within" in refused(SDNDHCPRange(subnet=subnet, ip_address_range=twin), "ip_address_range")
+
+
+def _with_prefix(name, number):
+    space = data.namespace(name)
+    data.prefix(number, space)
+    return space
+
+
+class Cascades(APITestCase):
+    """Nothing of ours dangles, whoever deletes Nautobot's objects."""
+
+    def setUp(self):
+        super().setUp()
+        self.user.is_superuser = True
+        self.user.save()
+        self.allocation = data.allocation(1)
+        self.subnet = self.allocation.subnet
+        self.address = self.allocation.ip_address
+
+    def kept(self):
+        """How many there are of cluster, zone, vnet, subnet, DHCP range, allocation."""
+        tables = (PVECluster, SDNZone, SDNVNet, SDNSubnet, SDNDHCPRange, Allocation)
+        return [table.objects.count() for table in tables]
+
+    def test_an_address_takes_its_allocation(self):
+        self.address.delete()
+        self.assertEqual(self.kept(), [1, 1, 1, 1, 1, 0])
+
+    def test_an_address_deleted_in_bulk_takes_its_allocation(self):
+        url = reverse("ipam-api:ipaddress-list")
+        response = self.client.delete(url, [{"id": str(self.address.pk)}], format="json", **self.header)
+        self.assertHttpStatus(response, 204)
+        self.assertEqual(self.kept(), [1, 1, 1, 1, 1, 0])
+
+    def test_an_address_deleted_through_the_list_page_takes_its_allocation(self):
+        data.allocation(1, 101, self.subnet)
+        result = create_job_result_and_run_job(
+            "nautobot.core.jobs.bulk_actions",
+            "BulkDeleteObjects",
+            username=self.user.username,
+            content_type=ContentType.objects.get_for_model(IPAddress).pk,
+            pk_list=[str(self.address.pk)],
+        )
+        self.assertJobResultStatus(result)
+        self.assertFalse(IPAddress.objects.filter(pk=self.address.pk).exists())
+        self.assertEqual(self.kept(), [1, 1, 1, 1, 1, 1])
+
+    def test_a_prefix_takes_its_subnet_and_leaves_the_allocations(self):
+        Prefix.objects.create(prefix="10.0.0.0/8", namespace=data.namespace(), status=data.active(Prefix))
+        self.subnet.prefix.refresh_from_db()
+        self.subnet.prefix.delete()
+        self.assertEqual(self.kept(), [1, 1, 1, 0, 0, 1])
+        self.allocation.refresh_from_db()
+        self.assertIsNone(self.allocation.subnet)
+
+    def test_a_range_takes_its_place_in_the_subnet(self):
+        self.subnet.dhcp_ranges.get().delete()
+        self.assertEqual(self.kept(), [1, 1, 1, 1, 0, 1])
+
+    def test_a_cluster_takes_its_zones_and_leaves_the_addresses(self):
+        PVECluster.objects.get().delete()
+        self.assertEqual(self.kept(), [0, 0, 0, 0, 0, 1])
+        self.assertTrue(IPAddress.objects.filter(pk=self.address.pk).exists())
+
+    def test_a_virtualization_cluster_leaves_the_cluster(self):
+        PVECluster.objects.get().virtualization_cluster.delete()
+        self.assertIsNone(PVECluster.objects.get().virtualization_cluster)
+
+    def test_an_allocation_leaves_its_address(self):
+        self.allocation.delete()
+        self.assertTrue(IPAddress.objects.filter(pk=self.address.pk).exists())
+
+    def test_a_namespace_with_a_zone_only_takes_it(self):
+        space = Namespace.objects.create(name="empty")
+        data.saved(SDNZone(name="simple1", namespace=space))
+        space.delete()
+        self.assertEqual(self.kept(), [1, 1, 1, 1, 1, 1])
