@@ -4,21 +4,19 @@
 """
 
 import cProfile
-import io
 import ipaddress
 import json
 import pstats
 import re
 import statistics
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 from nautobot.extras.models import Status
 from nautobot.ipam.models import Namespace, Prefix
 
@@ -30,97 +28,111 @@ from development import seed
 NETWORK = "10.0.0.0/16"
 WARM_UP = 5
 REPETITIONS = 30
-FUNCTIONS_SHOWN = 45
+BULK = 16
+FUNCTIONS_SHOWN = 60
 QUERY_SHOWN = 230
-LITERALS = re.compile(r"'(?:[^']|'')*'|\b\d+\b")
 
 
-class Profile(NamedTuple):
-    """Medians in ms, and one request's queries as (SQL, seconds)."""
+class Candidate:
+    """One kind of request, and what was seen of it; all times in seconds."""
 
-    name: str
-    total_ms: float
-    database_ms: float
-    queries: list[tuple[str, float]]
-    functions: str
+    def __init__(self, name: str, client: Client, make: Callable[[], Request], status: int = CREATED) -> None:
+        self.name = name
+        self._client, self._make, self._status = client, make, status
+        self.times: list[float] = []
+        self.queries: list[list[tuple[str, float]]] = []
+        self._profiler = cProfile.Profile()
+
+    def send(self) -> float:
+        """One request; how long it took. Raises RuntimeError for any other answer than the expected one."""
+        request = self._make()
+        body = json.dumps(request.body) if request.body is not None else ""
+        began = time.perf_counter()
+        response = self._client.generic(request.method, request.path, body, "application/json")
+        took = time.perf_counter() - began
+        if response.status_code != self._status:
+            raise RuntimeError(f"{self.name}: {response.status_code} {response.content[:500]!r}")
+        return took
+
+    def observe(self) -> None:
+        """A request for the time alone, one for the queries, one under the profiler."""
+        self.times.append(self.send())
+        queries: list[tuple[str, float]] = []
+
+        def timed(execute: Callable, sql: str, *arguments: Any) -> Any:
+            began = time.perf_counter()
+            try:
+                return execute(sql, *arguments)
+            finally:
+                queries.append((sql, time.perf_counter() - began))
+
+        with connection.execute_wrapper(timed):
+            self.send()
+        self.queries.append(queries)
+        self._profiler.runcall(self.send)
+
+    def summary(self) -> str:
+        in_queries = statistics.median(sum(took for _, took in queries) for queries in self.queries)
+        count = statistics.median(map(len, self.queries))
+        commit = self._cumulative("_commit")
+        return (
+            f"{self.name:<14}{statistics.median(self.times) * 1000:7.1f} ms, of which {in_queries * 1000:6.1f} in "
+            f"{count:3.0f} queries and {commit * 1000:4.1f} in the commit (profiled)"
+        )
+
+    def show(self) -> None:
+        """All queries of the last request, then the functions by cumulative time."""
+        print(f"\n=== {self.summary()}")
+        times = defaultdict(list)
+        for queries in self.queries:
+            for place, (_, took) in enumerate(queries):
+                times[place].append(took)
+        last = [(shape(sql), statistics.median(times[place])) for place, (sql, _) in enumerate(self.queries[-1])]
+        seen = Counter(sql for sql, _ in last)
+        for number, (sql, took) in enumerate(last, 1):
+            again = f"x{seen[sql]}" if seen[sql] > 1 else ""
+            print(f"{number:4} {took * 1000:6.2f} ms {again:<4} {sql[:QUERY_SHOWN]}")
+        print(f"\n{'ms':>8} {'own ms':>8} {'calls':>8}  function (under the profiler, which slows Python down)")
+        by_cumulative = sorted(pstats.Stats(self._profiler).stats.items(), key=lambda item: -item[1][3])
+        for (path, line, function), (_, calls, own, cumulative, _) in by_cumulative[:FUNCTIONS_SHOWN]:
+            figures = (cumulative * 1000 / REPETITIONS, own * 1000 / REPETITIONS, calls / REPETITIONS)
+            print("{:8.2f} {:8.2f} {:8.1f}  ".format(*figures) + f"{'/'.join(Path(path).parts[-3:])}:{line} {function}")
+
+    def _cumulative(self, function: str) -> float:
+        stats = pstats.Stats(self._profiler).stats
+        return sum(entry[3] for (_, _, name), entry in stats.items() if name == function) / REPETITIONS
 
 
 def main() -> None:
-    """Profile each way to get an address, and our preview, on a prefix with few addresses; print all findings."""
+    """Each way to get an address, and our preview, in turns on a prefix with few addresses; print what was seen."""
     client = Client(
         SERVER_NAME="localhost", HTTP_AUTHORIZATION=f"Token {seed.superuser()}", HTTP_ACCEPT="application/json"
     )
     subnet = make_subnet()
-    kinds = {**methods.METHODS, "ours_bulk_16": lambda subnet: methods.ours_bulk(subnet, 16)}
-    profiles = [profile(name, client, lambda make=make: make(subnet), CREATED) for name, make in kinds.items()]
-    profiles.append(profile("ours_preview", client, lambda: methods.ours_preview(subnet), 200))
-    for item in profiles:
-        show(item)
+    candidates = [Candidate(name, client, lambda make=make: make(subnet)) for name, make in methods.METHODS.items()]
+    candidates.append(Candidate(f"ours_bulk_{BULK}", client, lambda: methods.ours_bulk(subnet, BULK)))
+    candidates.append(Candidate("ours_preview", client, lambda: methods.ours_preview(subnet), 200))
+    for candidate in candidates:
+        for _ in range(WARM_UP):
+            candidate.send()
+    for _ in range(REPETITIONS):
+        for candidate in candidates:
+            candidate.observe()
+    for candidate in candidates:
+        candidate.show()
     print("\nSummary")
-    for item in profiles:
-        print(f"{item.name:<14} {item.total_ms:8.1f} ms, {len(item.queries):3} queries {item.database_ms:8.1f} ms")
+    for candidate in candidates:
+        print(candidate.summary())
 
 
 def make_subnet() -> Subnet:
     namespace = Namespace.objects.create(name="bench-profile")
-    status = Status.objects.get(name="Active")
-    prefix = Prefix(prefix=NETWORK, namespace=namespace, status=status)
+    prefix = Prefix(prefix=NETWORK, namespace=namespace, status=Status.objects.get(name="Active"))
     prefix.validated_save()
     return Subnet(namespace.name, str(namespace.pk), str(prefix.pk), ipaddress.ip_network(NETWORK))
 
 
-def profile(name: str, client: Client, make: Callable[[], Request], status: int) -> Profile:
-    """Send `make()` again and again: for the time alone, then counting queries, then under the profiler."""
-
-    def send() -> float:
-        request = make()
-        body = json.dumps(request.body) if request.body is not None else ""
-        began = time.perf_counter()
-        response = client.generic(request.method, request.path, body, "application/json")
-        took = time.perf_counter() - began
-        if response.status_code != status:
-            raise RuntimeError(f"{name}: {response.status_code} {response.content[:500]!r}")
-        return took
-
-    for _ in range(WARM_UP):
-        send()
-    total = statistics.median(send() for _ in range(REPETITIONS))
-    database = []
-    for _ in range(REPETITIONS):
-        with CaptureQueriesContext(connection) as captured:
-            send()
-        database.append(sum(float(query["time"]) for query in captured.captured_queries))
-    queries = [(query["sql"], float(query["time"])) for query in captured.captured_queries]
-    profiler = cProfile.Profile()
-    for _ in range(REPETITIONS):
-        profiler.runcall(send)
-    return Profile(name, total * 1000, statistics.median(database) * 1000, queries, top_functions(profiler))
-
-
-def top_functions(profiler: cProfile.Profile) -> str:
-    """By cumulative time, in ms per request."""
-    stats = pstats.Stats(profiler, stream=io.StringIO())
-    lines = [f"{'ms':>8} {'own ms':>8} {'calls':>8}  function"]
-    by_cumulative = sorted(stats.stats.items(), key=lambda item: -item[1][3])
-    for (path, line, function), (_, calls, own, cumulative, _) in by_cumulative[:FUNCTIONS_SHOWN]:
-        where = f"{'/'.join(Path(path).parts[-3:])}:{line} {function}"
-        per_request = (cumulative * 1000 / REPETITIONS, own * 1000 / REPETITIONS, calls / REPETITIONS)
-        lines.append("{:8.2f} {:8.2f} {:8.1f}  {}".format(*per_request, where))
-    return "\n".join(lines)
-
-
-def show(item: Profile) -> None:
-    print(
-        f"\n=== {item.name}: {item.total_ms:.1f} ms, of which {item.database_ms:.1f} ms in {len(item.queries)} queries"
-    )
-    seen = Counter(LITERALS.sub("?", sql) for sql, _ in item.queries)
-    for number, (sql, seconds) in enumerate(item.queries, 1):
-        again = seen[LITERALS.sub("?", sql)]
-        print(f"{number:3} {seconds * 1000:6.1f} ms {f'x{again}' if again > 1 else '':<4} {shortened(sql)}")
-    print(item.functions)
-
-
-def shortened(sql: str) -> str:
-    """Without the list of columns, which says nothing here."""
+def shape(sql: str) -> str:
+    """A query without its list of columns and the number of its savepoint, so that equal ones look equal."""
     sql = re.sub(r'^SELECT (DISTINCT )?".*?" FROM', r"SELECT \1.. FROM", " ".join(sql.split()))
-    return sql if len(sql) <= QUERY_SHOWN else f"{sql[: QUERY_SHOWN - 3]}..."
+    return re.sub(r'(SAVEPOINT ")[^"]*', r"\1..", sql)

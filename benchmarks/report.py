@@ -20,7 +20,7 @@ P99_MAX = 3
 PREVIEW_MAX = 2
 
 PACKAGES = ("nautobot", "nautobot-pve-ipam", "Django", "djangorestframework", "pyuwsgi")
-COLUMNS = "{:<34} {:<30} {:>11} {:>11} {:>8}  {:<8} {}"
+COLUMNS = "{:<40} {:<30} {:>9} {:>8} {:>8}  {:<8} {}"
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,12 @@ class Row:
         return "yes" if low <= self.ratio <= high else "NO"
 
     def __str__(self) -> str:
-        figures = (f"{self.other:.4g}", f"{self.ours:.4g}", f"{self.ratio:.3g}", self.target, self.verdict)
+        figures = (_shown(self.other), _shown(self.ours), f"{self.ratio:.3g}", self.target, self.verdict)
         return COLUMNS.format(self.what, self.against, *figures).rstrip()
 
 
 def table(results: dict[str, Any]) -> str:
-    """All figures of the results, one comparison a line. Ratios are ours / other; of rates likewise."""
+    """All figures of the results, one comparison a line; `*` marks a time extrapolated from some of the pools."""
     lines = [COLUMNS.format("what", "compared with", "other", "ours", "ratio", "target", "reached")]
     lines.append("-" * len(lines[0]))
     lines += map(str, rows(results))
@@ -106,8 +106,13 @@ def _parallel(what: str, figures: dict[str, dict[str, Any]]) -> Iterator[Row]:
     yield _more(what, "plain creates per second", rate, ours["per_second"], THROUGHPUT_MIN)
     yield _more(f"{what}, for guests", "plain creates per second", rate, guests["per_second"], THROUGHPUT_MIN)
     yield _more(what, "core available-ips per second", core["per_second"], ours["per_second"])
-    yield Row(what, "core available-ips, % failed", _percent_failed(core), _percent_failed(ours), 0)
+    failed = _percent_failed(ours)
+    yield Row(what, "core available-ips, % failed", _percent_failed(core), failed, failed, at_most=0)
     yield _less(f"{what}, p99", "p50 of the same, ms", ours["p50_ms"], ours["p99_ms"], P99_MAX)
+
+
+def _shown(figure: float) -> str:
+    return f"{figure:,.0f}" if figure >= 1000 or figure == int(figure) else f"{figure:.1f}"
 
 
 def _less(what: str, against: str, other: float, ours: float, at_most: float | None = None) -> Row:

@@ -21,6 +21,9 @@ class NautobotPVEIPAMConfig(NautobotAppConfig):
     default_settings = {
         # May PVE's stock NetBox plugin take over prefixes, ranges and addresses that it did not make?
         "facade_adopts": False,
+        # From how many percent in use on is a DHCP range shown as a warning, and as a danger?
+        "gauge_warning": 80,
+        "gauge_danger": 95,
     }
     searchable_models = ["allocation", "pvecluster", "sdnsubnet", "sdnvnet", "sdnzone"]
 

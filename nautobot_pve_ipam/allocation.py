@@ -6,21 +6,22 @@ that do not know our locks.
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import cached_property
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
-from django.db.models import Q
+from django.db.models import Q, prefetch_related_objects
 from django.utils import timezone
-from nautobot.dcim.models import Interface
-from nautobot.extras.models import Status, Tag
+from nautobot.extras.models import Status
 from nautobot.ipam.choices import IPAddressTypeChoices
 from nautobot.ipam.models import IPAddress, IPAddressRange
 from nautobot.ipam.validators import DNSValidator
-from nautobot.virtualization.models import VMInterface
 
 from nautobot_pve_ipam import occupancy
+from nautobot_pve_ipam.change_log import logged_together
 from nautobot_pve_ipam.errors import Conflict, InvalidRequest, KeyReused, NoFreeAddress
 from nautobot_pve_ipam.locks import locked_transaction
 from nautobot_pve_ipam.models import Allocation, IdempotencyKey, PVECluster, SDNSubnet
@@ -95,7 +96,7 @@ def allocate(
     if len(macs) != len(set(macs)):
         twice = next(mac for mac in macs if macs.count(mac) > 1)
         raise InvalidRequest(f"mac {twice} stands twice in the list", field="mac")
-    with locked_transaction() as locks:
+    with locked_transaction() as locks, logged_together() if len(wanted) > 1 else nullcontext():
         if key:
             locks.wait("idempotency-key", user.pk, key)
             if replayed := _replayed(user, key, request_digest):
@@ -105,14 +106,16 @@ def allocate(
         held_where = replace(search, bounds=()) if mac_anywhere else search
         held = {mac: held for mac in macs if (held := _held_by_mac(held_where, mac, scope))}
         missing = [item for item in wanted if item.guest.mac not in held]
-        made = iter(_create_free(search, missing, locks, scope) if missing else ())
+        made = iter(_create_free(search, missing, locks, _Maker(search.prefix, scope)) if missing else ())
         result = [
             _confirm(held[item.guest.mac], item.guest) if item.guest.mac in held else next(made) for item in wanted
         ]
         require(user, "add", *(item.address for item in result))
         if key:
             _remember(user, key, request_digest, result)
-        return result
+    for item in result:
+        item.address._prefetched_objects_cache = {}  # from now on anything may hang on it
+    return result
 
 
 def take(prefix, host: int, wanted: Wanted, *, user, scope) -> Held:
@@ -122,7 +125,7 @@ def take(prefix, host: int, wanted: Wanted, *, user, scope) -> Held:
     Nautobot refuses it.
     """
     with transaction.atomic():
-        held = _create(prefix, host, wanted, scope)
+        held = _Maker(prefix, scope).make(host, wanted)
         require(user, "add", held.address)
         return held
 
@@ -169,6 +172,8 @@ def dns_name_of(hostname: str) -> str:
 
 
 def _held_by_mac(search, mac, scope):
+    if not Allocation.objects.filter(mac=mac).order_by().exists():  # a new guest, as nearly always: ask no more
+        return None
     first, last = occupancy.span(search.prefix)
     version = search.prefix.ip_version
     inside = Q()
@@ -177,7 +182,7 @@ def _held_by_mac(search, mac, scope):
             ip_address__host__gte=occupancy.to_text(start, version),
             ip_address__host__lte=occupancy.to_text(end, version),
         )
-    return (
+    found = (
         scope.allocations()
         .filter(
             inside,
@@ -188,8 +193,14 @@ def _held_by_mac(search, mac, scope):
         )
         .select_related("ip_address__status", "ip_address__parent__namespace", "subnet__vnet__zone__cluster")
         .order_by("ip_address__host")
-        .first()
     )
+    for allocation in found:
+        address = allocation.ip_address
+        host = occupancy.to_int(address.host)
+        # What lies in a child network is held in another subnet.
+        if address.parent_id == search.prefix.pk or any(occupancy.regions(search.prefix, host, host)):
+            return allocation
+    return None
 
 
 def _confirm(allocation, guest) -> Held:
@@ -197,7 +208,7 @@ def _confirm(allocation, guest) -> Held:
     return Held(allocation.ip_address, allocation, created=False)
 
 
-def _create_free(search, wanted, locks, scope) -> list[Held]:
+def _create_free(search, wanted, locks, maker) -> list[Held]:
     """Create an address for each of `wanted` from the lowest free ones that no other request is about to take."""
     todo, made = list(wanted), []
     namespace = search.prefix.namespace_id
@@ -209,7 +220,7 @@ def _create_free(search, wanted, locks, scope) -> list[Held]:
             names = [("address", namespace, host) for host in candidates]
             locked = [candidates[index] for index in locks.first_free(names, count)]
             for host in locked:
-                if held := _try_create(search.prefix, host, todo[0], scope):
+                if held := maker.try_make(host, todo[0]):
                     made.append(held)
                     todo.pop(0)
             # With enough locks taken, the neighbours behind the last one were not even tried.
@@ -222,66 +233,82 @@ def _create_free(search, wanted, locks, scope) -> list[Held]:
     raise NoFreeAddress(f"No free address in {search} in namespace {search.prefix.namespace.name}: {wished}")
 
 
-def _try_create(prefix, host, wanted, scope):
-    """Create the address, or None where it was taken between our look and our lock, or by who knows no locks.
+class _Maker:
+    """Makes the addresses of one request in one prefix; what they have in common is read once."""
 
-    Core's clean() looks again, under the lock; what even that misses, the database refuses.
-    """
-    try:
-        with transaction.atomic():
-            return _create(prefix, host, wanted, scope)
-    except (IntegrityError, ValidationError):
-        # Anything but a collision is the caller's to hear.
-        if occupancy.present(prefix, [host]) or _in_exclusive_range(prefix, host):
-            return None
-        raise
+    def __init__(self, prefix, scope):
+        self._prefix = prefix
+        self._scope = scope
 
+    def try_make(self, host, wanted) -> Held | None:
+        """Make the address, or None where it was taken between our look and our lock, or by who knows no locks.
 
-def _create(prefix, host, wanted, scope) -> Held:
-    guest, attributes = wanted.guest, dict(wanted.attributes)
-    tags = attributes.pop("tags", None)
-    if attributes.get("status") is None:
-        attributes["status"] = Status.objects.get(name=DEFAULT_STATUS)
-    if not attributes.get("type"):
-        attributes["type"] = (
-            IPAddressTypeChoices.TYPE_DHCP
-            if not guest.is_gateway and occupancy.in_dhcp_range(prefix, host)
-            else IPAddressTypeChoices.TYPE_HOST
+        Core's clean() looks again, under the lock; what even that misses, the database refuses.
+        """
+        try:
+            with transaction.atomic():
+                return self.make(host, wanted)
+        except (IntegrityError, ValidationError):
+            # Anything but a collision is the caller's to hear.
+            if occupancy.present(self._prefix, [host]) or _in_exclusive_range(self._prefix, host):
+                return None
+            raise
+
+    def make(self, host, wanted) -> Held:
+        guest, attributes = wanted.guest, dict(wanted.attributes)
+        tags = attributes.pop("tags", None)
+        attributes["status"] = attributes.get("status") or self._default_status
+        if not attributes.get("type"):
+            by_dhcp = not guest.is_gateway and occupancy.in_dhcp_range(self._prefix, host)
+            attributes["type"] = IPAddressTypeChoices.TYPE_DHCP if by_dhcp else IPAddressTypeChoices.TYPE_HOST
+        if not attributes.get("dns_name"):
+            attributes["dns_name"] = dns_name_of(guest.hostname)
+        address = IPAddress(
+            address=f"{occupancy.to_text(host, self._prefix.ip_version)}/{self._prefix.prefix_length}",
+            namespace=self._prefix.namespace,
+            **attributes,
         )
-    if not attributes.get("dns_name"):
-        attributes["dns_name"] = dns_name_of(guest.hostname)
-    address = IPAddress(
-        address=f"{occupancy.to_text(host, prefix.ip_version)}/{prefix.prefix_length}",
-        namespace=prefix.namespace,
-        **attributes,
-    )
-    _expect_no_relations(address)
-    address.save()  # cleans by itself; validated_save() would clean twice
-    address._prefetched_objects_cache = {}
-    if tags:
-        address.tags.set(tags)
-    allocation = None
-    if guest or scope.subnet:
+        if self._is_leaf:
+            # What clean() would look up for each address anew. (Where core keeps it elsewhere, it just looks it up.)
+            address._closest_parent_cache = {(self._prefix.namespace_id, address.host): self._prefix}
+        _expect_nothing_on(address, "interfaces", "nat_outside_list", "vm_interfaces", *(() if tags else ("tags",)))
+        address.save()  # cleans by itself; validated_save() would clean twice
+        if tags:
+            address.tags.set(tags)
+        allocation = self._allocation(address, guest) if guest or self._scope.subnet else None
+        return Held(address, allocation, created=True)
+
+    def _allocation(self, address, guest):
         allocation = Allocation(
             ip_address=address,
-            subnet=scope.subnet,
+            subnet=self._scope.subnet,
             mac=guest.mac or "",
             vmid=guest.vmid,
             hostname=guest.hostname,
             is_gateway=guest.is_gateway,
             last_seen=timezone.now(),
         )
-        allocation.validated_save()
-    return Held(address, allocation, created=True)
+        # The address is new and the subnet was just read: asking the database whether they are there is idle.
+        allocation.full_clean(exclude=("ip_address", "subnet"), validate_unique=False, validate_constraints=False)
+        _expect_nothing_on(allocation, "tags")
+        allocation.save()
+        return allocation
+
+    @cached_property
+    def _default_status(self):
+        return Status.objects.get(name=DEFAULT_STATUS)
+
+    @cached_property
+    def _is_leaf(self):
+        # The change log tells the parent's VRFs with each address.
+        prefetch_related_objects([self._prefix], "vrfs")
+        return not occupancy.has_children(self._prefix)
 
 
-def _expect_no_relations(address):
-    """Tell Django what the change log would else ask the database for: nothing hangs on a new address yet."""
-    address._prefetched_objects_cache = {
-        "interfaces": Interface.objects.none(),
-        "nat_outside_list": IPAddress.objects.none(),
-        "tags": Tag.objects.none(),
-        "vm_interfaces": VMInterface.objects.none(),
+def _expect_nothing_on(thing, *relations):
+    """Tell Django what the change log would else ask the database for: nothing hangs on a new object yet."""
+    thing._prefetched_objects_cache = {
+        relation: thing._meta.get_field(relation).related_model.objects.none() for relation in relations
     }
 
 

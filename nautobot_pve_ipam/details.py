@@ -3,7 +3,7 @@
 from nautobot.apps.ui import ObjectFieldsPanel, ObjectsTablePanel, SectionChoices, StatsPanel
 from nautobot.ipam.tables import IPAddressRangeTable
 
-from nautobot_pve_ipam import models, tables
+from nautobot_pve_ipam import address_panels, models, tables
 
 cluster_panels = (
     ObjectFieldsPanel(
@@ -103,6 +103,7 @@ subnet_panels = (
             "dns_zone_prefix": "DNS Zone Prefix",
         },
     ),
+    *address_panels.subnet_panels,
     ObjectsTablePanel(
         weight=200,
         section=SectionChoices.FULL_WIDTH,

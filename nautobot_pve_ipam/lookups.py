@@ -72,7 +72,10 @@ def find_subnet(prefix, cluster: PVECluster | None, zone: str | None) -> SDNSubn
 
     None where there is no such record, or several and no zone to choose by.
     """
-    records = SDNSubnet.objects.filter(prefix=prefix, vnet__zone__cluster=cluster)
+    records = SDNSubnet.objects.filter(prefix=prefix)
+    if not records.order_by().exists():  # no subnet of PVE's: the plain question is asked without joins
+        return None
+    records = records.filter(vnet__zone__cluster=cluster)
     if zone:
         records = records.filter(vnet__zone__name=zone)
     found = list(records.select_related("vnet__zone__cluster", "prefix__namespace")[:2])

@@ -112,6 +112,13 @@ class SDNZone(PrimaryModel):
             twins = SDNZone.objects.filter(namespace_id=self.namespace_id, cluster=None, name=self.name)
             if twins.exclude(pk=self.pk).exists():
                 raise ValidationError({"name": f"Zone {self.name} exists already in namespace {self.namespace}."})
+        if self.namespace_id and (stray := self.subnets_outside(self.namespace_id, vnet__zone=self.pk)):
+            raise ValidationError({"namespace": f"Subnet {stray} is in namespace {stray.prefix.namespace}."})
+
+    @staticmethod
+    def subnets_outside(namespace_id, **of):
+        """The first of these subnets whose prefix is in another namespace, or None."""
+        return SDNSubnet.objects.filter(**of).exclude(prefix__namespace=namespace_id).first()
 
 
 @full_citizen
@@ -149,6 +156,11 @@ class SDNVNet(PrimaryModel):
 
     def __str__(self):
         return f"{self.zone}/{self.name}"
+
+    def clean(self):
+        super().clean()
+        if self.zone_id and (stray := SDNZone.subnets_outside(self.zone.namespace_id, vnet=self.pk)):
+            raise ValidationError({"zone": f"Subnet {stray} is in namespace {stray.prefix.namespace}."})
 
 
 @full_citizen
@@ -202,9 +214,9 @@ class SDNSubnet(PrimaryModel):
             )
         network = self.prefix.prefix
         # What is no address at all has been refused by the field. A point-to-point subnet has its gateway outside.
-        if netaddr.valid_ipv4(self.gateway or "") or netaddr.valid_ipv6(self.gateway or ""):
-            if network.size > 1 and self.gateway not in network:
-                raise ValidationError({"gateway": f"Gateway {self.gateway} is not in {network}."})
+        known = netaddr.valid_ipv4(self.gateway or "") or netaddr.valid_ipv6(self.gateway or "")
+        if known and network.size > 1 and self.gateway not in network:
+            raise ValidationError({"gateway": f"Gateway {self.gateway} is not in {network}."})
 
     @property
     def pve_id(self):

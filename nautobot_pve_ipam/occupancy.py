@@ -12,7 +12,7 @@ from uuid import UUID
 import netaddr
 from django.db import connection
 from nautobot.ipam.choices import PrefixTypeChoices
-from nautobot.ipam.models import IPAddress, IPAddressRange, Prefix
+from nautobot.ipam.models import IPAddress, Prefix
 
 from nautobot_pve_ipam.cursors import Cursor
 from nautobot_pve_ipam.free_addresses import IPV4_BITS, IPV6_BITS, Interval, gaps, merged, runs, skipping, usable
@@ -318,13 +318,23 @@ def present(prefix, hosts):
     return {to_int(host) for host in found.values_list("host", flat=True)}
 
 
+def has_children(prefix) -> bool:
+    """Whether there is any prefix inside this one; without, all its addresses hang on itself."""
+    sql = (
+        "SELECT 1 FROM ipam_prefix WHERE namespace_id = %s AND ip_version = %s AND network >= %s AND network <= %s"
+        " AND prefix_length > %s LIMIT 1"
+    )
+    version = prefix.ip_version
+    first, last = (_packed(address, version) for address in span(prefix))
+    return bool(_rows(sql, [_id(prefix.namespace_id), version, first, last, prefix.prefix_length]))
+
+
 def in_dhcp_range(prefix, host) -> bool:
     """Whether an IP address range with role DHCP around `host` (integer) says that it is handed out by DHCP."""
-    address = to_text(host, prefix.ip_version)
-    return IPAddressRange.objects.filter(
-        parent__namespace_id=prefix.namespace_id,
-        ip_version=prefix.ip_version,
-        start_host__lte=address,
-        end_host__gte=address,
-        role__name=DHCP_ROLE,
-    ).exists()
+    sql = (
+        "SELECT 1 FROM extras_role o JOIN ipam_ipaddressrange r ON r.role_id = o.id JOIN ipam_prefix p"
+        " ON p.id = r.parent_id WHERE o.name = %s AND p.namespace_id = %s AND r.ip_version = %s"
+        " AND r.start_host <= %s AND r.end_host >= %s LIMIT 1"
+    )
+    address = _packed(host, prefix.ip_version)
+    return bool(_rows(sql, [DHCP_ROLE, _id(prefix.namespace_id), prefix.ip_version, address, address]))

@@ -2,6 +2,7 @@
 
 import django_tables2 as tables
 from nautobot.apps.tables import BaseTable, BooleanColumn, ButtonsColumn, StatusTableMixin, TagColumn, ToggleColumn
+from nautobot.core.templatetags.helpers import HTML_NONE, render_boolean
 
 from nautobot_pve_ipam import models
 
@@ -66,8 +67,10 @@ class SDNVNetTable(BaseTable):
 class SDNSubnetTable(BaseTable):
     pk = ToggleColumn()
     prefix = tables.Column(linkify=lambda record: record.get_absolute_url(), verbose_name="Subnet")
-    vnet = tables.Column(accessor="vnet__name", linkify=lambda record: record.vnet.get_absolute_url())
-    zone = tables.Column(accessor="vnet__zone", linkify=True)
+    vnet = tables.Column(
+        accessor="vnet__name", linkify=lambda record: record.vnet.get_absolute_url(), verbose_name="VNet"
+    )
+    zone = tables.Column(accessor="vnet__zone", linkify=True, verbose_name="Zone")
     cluster = tables.Column(accessor="vnet__zone__cluster", linkify=True, verbose_name="PVE Cluster")
     namespace = tables.Column(accessor="prefix__namespace", linkify=True)
     snat = BooleanColumn(verbose_name="SNAT")
@@ -106,9 +109,15 @@ class AllocationTable(BaseTable):
     mac = tables.Column(verbose_name="MAC Address")
     is_gateway = BooleanColumn(verbose_name="Gateway")
     adopted = BooleanColumn()
-    subnet = tables.Column(accessor="subnet__prefix", linkify=lambda record: record.subnet.get_absolute_url())
-    vnet = tables.Column(accessor="subnet__vnet__name", linkify=lambda record: record.subnet.vnet.get_absolute_url())
-    zone = tables.Column(accessor="subnet__vnet__zone", linkify=True)
+    subnet = tables.Column(
+        accessor="subnet__prefix", linkify=lambda record: record.subnet.get_absolute_url(), verbose_name="Subnet"
+    )
+    vnet = tables.Column(
+        accessor="subnet__vnet__name",
+        linkify=lambda record: record.subnet.vnet.get_absolute_url(),
+        verbose_name="VNet",
+    )
+    zone = tables.Column(accessor="subnet__vnet__zone", linkify=True, verbose_name="Zone")
     cluster = tables.Column(accessor="subnet__vnet__zone__cluster", linkify=True, verbose_name="PVE Cluster")
     namespace = tables.Column(accessor="ip_address__parent__namespace", linkify=True)
     created = tables.DateTimeColumn(verbose_name="Since")
@@ -148,3 +157,7 @@ class AllocationTable(BaseTable):
             "last_seen",
             "actions",
         )
+
+    def render_is_gateway(self, value):
+        # A red cross at every guest would look like a thousand faults.
+        return render_boolean(True) if value else HTML_NONE

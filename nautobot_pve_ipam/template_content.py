@@ -4,12 +4,12 @@ Panels are shared by all requests: nothing is remembered on `self`.
 """
 
 from django.template.defaultfilters import date
+from django.utils.html import format_html
 from django.utils.timezone import localtime
 from nautobot.apps.ui import KeyValueTablePanel, ObjectsTablePanel, SectionChoices, TemplateExtension
-from nautobot.core.templatetags.helpers import hyperlinked_object
 from nautobot.core.views.utils import get_obj_from_context
 
-from nautobot_pve_ipam import models, tables
+from nautobot_pve_ipam import address_panels, models, tables
 
 
 class AllocationPanel(KeyValueTablePanel):
@@ -25,8 +25,9 @@ class AllocationPanel(KeyValueTablePanel):
         if allocation is None:
             return {}
         subnet = allocation.subnet
+        guest = allocation.hostname or allocation.vmid or ("gateway" if allocation.is_gateway else "unnamed")
         return {
-            "Guest": hyperlinked_object(allocation, "hostname") if allocation.hostname else allocation,
+            "Guest": format_html('<a href="{}">{}</a>', allocation.get_absolute_url(), guest),
             "VMID": allocation.vmid,
             "MAC Address": allocation.mac,
             "Gateway": allocation.is_gateway,
@@ -95,4 +96,9 @@ class VirtualizationClusterContent(TemplateExtension):
     )
 
 
-template_extensions = [IPAddressContent, PrefixContent, VirtualizationClusterContent]
+template_extensions = [
+    IPAddressContent,
+    PrefixContent,
+    VirtualizationClusterContent,
+    *address_panels.template_extensions,
+]

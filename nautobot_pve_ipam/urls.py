@@ -1,8 +1,9 @@
 """Routes of the pages, below /plugins/pve-ipam/."""
 
+from django.urls import path
 from nautobot.apps.urls import NautobotUIViewSetRouter
 
-from nautobot_pve_ipam import views
+from nautobot_pve_ipam import address_pages, views
 
 router = NautobotUIViewSetRouter()
 router.register("clusters", views.PVEClusterUIViewSet)
@@ -11,4 +12,15 @@ router.register("vnets", views.SDNVNetUIViewSet)
 router.register("subnets", views.SDNSubnetUIViewSet)
 router.register("allocations", views.AllocationUIViewSet)
 
-urlpatterns = router.urls
+urlpatterns = [
+    path("prefixes/<uuid:pk>/address-map/", address_pages.PrefixAddressMapView.as_view(), name="prefix_address_map"),
+    path("prefixes/<uuid:pk>/allocate/", address_pages.PrefixAllocateView.as_view(), name="prefix_allocate"),
+    path(
+        "ip-address-ranges/<uuid:pk>/allocate/",
+        address_pages.RangeAllocateView.as_view(),
+        name="ipaddressrange_allocate",
+    ),
+    path("subnets/<uuid:pk>/allocate/", address_pages.SubnetAllocateView.as_view(), name="sdnsubnet_allocate"),
+    path("allocations/<uuid:pk>/release/", address_pages.ReleaseView.as_view(), name="allocation_release"),
+    *router.urls,
+]

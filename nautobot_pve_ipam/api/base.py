@@ -60,6 +60,8 @@ class PVEIPAMView(NautobotAPIVersionMixin, APIView):
         super().initial(request, *args, **kwargs)
         length = int(request.META.get("CONTENT_LENGTH") or 0)
         if length > MAX_BODY_BYTES:
+            # Who is still sending when the connection closes never reads the answer.
+            request.read(min(length, 8 * MAX_BODY_BYTES))
             raise InvalidRequest(f"body: {length} bytes are more than the {MAX_BODY_BYTES} allowed", field="body")
         try:
             refuse_unstorable([kwargs, request.query_params, request.data])

@@ -132,13 +132,14 @@ class NextFreeIPView(PVEIPAMView):
         where = one_search(query, bodies)
         search = build_search(prefix, where, within)
         scope = lookups.scope_of(prefix, cluster=where.get("cluster"), zone=where.get("zone"))
+        key = self.idempotency_key(request)
         result = allocate(
             search,
             [AddressRequestSerializer.wanted(body) for body in bodies],
             user=request.user,
             scope=scope,
-            key=self.idempotency_key(request),
-            request_digest=digest(request),
+            key=key,
+            request_digest=digest(request) if key else "",
         )
         answers = [held_answer(held, request) for held in result]
         status = 201 if any(held.created for held in result) else 200

@@ -30,7 +30,7 @@ class SDNZoneAPI(APIViewTestCases.APIViewTestCase):
         cls.create_data = [
             {"name": "new1", "namespace": first.namespace.pk, "cluster": first.cluster.pk, "type": "vxlan"},
             {"name": "new2", "namespace": first.namespace.pk, "cluster": first.cluster.pk},
-            {"name": "new3", "namespace": first.namespace.pk, "cluster": None, "type": "simple"},
+            {"name": "new3", "namespace": first.namespace.pk, "type": "simple"},
         ]
         cls.update_data = {"name": "renamed", "type": "qinq"}
 

@@ -1,4 +1,4 @@
-"""The App's place in Nautobot: seed data, search, navigation, OpenAPI, change log."""
+"""The App's place in Nautobot: seed data, search, navigation, REST root, change log, CSV."""
 
 import pytest
 from django.apps import apps
@@ -48,7 +48,9 @@ def test_nautobot_brings_the_role_of_dhcp_ranges():
 
 @pytest.mark.parametrize("model", MODELS)
 def test_nautobot_finds_what_belongs_to_a_model(model):
-    assert get_filterset_for_model(model) and get_table_for_model(model) and get_form_for_model(model)
+    assert get_filterset_for_model(model)
+    assert get_table_for_model(model)
+    assert get_form_for_model(model)
 
 
 @pytest.mark.parametrize(
@@ -56,8 +58,8 @@ def test_nautobot_finds_what_belongs_to_a_model(model):
 )
 def test_search_finds_the_guest(text, shown, admin_client):
     data.allocation(1)
-    found = text_of(admin_client.get(reverse("search"), {"q": text, "obj_type": "allocation"}))
-    assert shown in found
+    query = {"q": text, "model": "nautobot_pve_ipam.allocation"}
+    assert shown in text_of(admin_client.get(reverse("search"), query, headers={"HX-Request": "true"}))
 
 
 def test_navigation_has_the_group_for_those_who_may_view(admin_client, client, django_user_model):
@@ -81,3 +83,17 @@ def test_a_change_is_logged_with_its_user(admin_client, admin_user):
     change = ObjectChange.objects.get(changed_object_id=allocation.pk)
     assert (change.action, change.user) == ("update", admin_user)
     assert change.object_data_v2["hostname"] == "renamed"
+
+
+@pytest.mark.parametrize("model", [models.SDNVNet, models.SDNSubnet, models.Allocation])
+@pytest.mark.parametrize("clustered", [True, False])
+def test_csv_goes_out_and_comes_back(model, clustered, admin_client):
+    data.allocation(1)
+    if not clustered:
+        models.SDNZone.objects.update(cluster=None)
+    url = reverse(f"plugins-api:nautobot_pve_ipam-api:{model._meta.model_name}-list")
+    exported = admin_client.get(url, {"format": "csv"}).content
+    model.objects.get().delete()
+    response = admin_client.post(url, exported, content_type="text/csv")
+    assert response.status_code == 201, response.content
+    assert model.objects.count() == 1

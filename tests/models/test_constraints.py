@@ -74,6 +74,15 @@ def test_a_subnet_is_in_the_namespace_of_its_zone():
     assert "is not in namespace" in refused(SDNSubnet(vnet=data.vnet(1), prefix=foreign), "prefix")
 
 
+def test_a_zone_or_vnet_with_subnets_stays_in_its_namespace():
+    vnet = data.subnet(1).vnet
+    vnet.zone = SDNZone.objects.create(name="other", namespace=data.namespace("other"))
+    assert "is in namespace models" in refused(vnet, "zone")
+    zone = SDNZone.objects.get(name="zone1")
+    zone.namespace = data.namespace("other")
+    assert "is in namespace models" in refused(zone, "namespace")
+
+
 @pytest.mark.parametrize("gateway", ["10.2.0.1", "2001:db8::1"])
 def test_a_gateway_is_in_its_subnet(gateway):
     subnet = SDNSubnet(vnet=data.vnet(1), prefix=data.prefix(1), gateway=gateway)

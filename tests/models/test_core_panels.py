@@ -2,11 +2,14 @@
 
 import re
 
+import pytest
 from django.urls import reverse
 from nautobot.apps.testing import TestCase
 
 from nautobot_pve_ipam import models
 from tests.models import data
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:django_tables2.*")  # Nautobot's own tables
 
 
 def text_of(response):

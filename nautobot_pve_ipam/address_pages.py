@@ -1,0 +1,218 @@
+"""Pages that show and hand out addresses: the address map of a prefix, allocate the next free IP, release."""
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.http import Http404
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.html import format_html
+from django.views import View
+from nautobot.apps.forms import BootstrapMixin
+from nautobot.apps.views import ObjectPermissionRequiredMixin, ObjectView
+from nautobot.ipam.models import IPAddressRange, Prefix
+from nautobot.ipam.views import PrefixUIViewSet
+
+from nautobot_pve_ipam import models, subnets
+from nautobot_pve_ipam.address_panels import built_map
+from nautobot_pve_ipam.allocation import Scope, allocate
+from nautobot_pve_ipam.api.requests import AddressRequestSerializer, build_search
+from nautobot_pve_ipam.errors import Forbidden, InvalidRequest, PVEIPAMError
+from nautobot_pve_ipam.free_addresses import addresses
+from nautobot_pve_ipam.gauges import dhcp_ranges
+from nautobot_pve_ipam.occupancy import Search, to_int, to_text
+
+
+class PrefixAddressMapView(ObjectView):
+    """The tab "Address Map" of any core prefix; `?block=CIDR` opens one of its blocks."""
+
+    queryset = Prefix.objects.select_related("namespace")
+    template_name = "generic/object_retrieve.html"
+
+    def get_extra_context(self, request, instance):
+        try:
+            shown = built_map(request, instance)
+        except InvalidRequest as error:
+            raise Http404(error.sentence) from error
+        return {
+            "object_detail_content": PrefixUIViewSet.object_detail_content,
+            "active_tab": "address-map",
+            "address_map": shown,
+        }
+
+
+class AllocateForm(BootstrapMixin, forms.Form):
+    """Where to look and for whom; judged by what judges the REST API's requests."""
+
+    range_start = forms.CharField(required=False, label="From", help_text="First address to consider")
+    range_end = forms.CharField(required=False, label="To", help_text="Last address to consider")
+    offset = forms.CharField(required=False, initial="0", help_text="Free addresses to skip first")
+    hostname = forms.CharField(required=False, help_text="The guest's name; it becomes the DNS name as well")
+    mac = forms.CharField(required=False, label="MAC address", help_text="Such as BC:24:11:00:00:01")
+    vmid = forms.CharField(required=False, label="VMID", help_text="The guest's number in Proxmox VE, 100 or more")
+
+    def __init__(self, prefix, within, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._prefix, self._within = prefix, within
+        for name in ("offset", "vmid"):
+            self.fields[name].widget.attrs["inputmode"] = "numeric"
+        #: What the fields ask for, once the form is valid.
+        self.search: Search | None = None
+        self.wanted = None
+
+    def clean(self):
+        cleaned = super().clean()
+        request = AddressRequestSerializer(data={name: value for name, value in cleaned.items() if value})
+        if not request.is_valid():
+            for name, errors in request.errors.items():
+                self.add_error(name if name in self.fields else None, [str(error) for error in errors])
+            return cleaned
+        try:
+            self.search = build_search(self._prefix, request.validated_data, self._within)
+        except InvalidRequest as error:
+            self.refuse(error)
+        self.wanted = AddressRequestSerializer.wanted(request.validated_data)
+        return cleaned
+
+    def refuse(self, error: PVEIPAMError):
+        """Show an error of the service on its field."""
+        self.add_error(error.field if error.field in self.fields else None, error.sentence)
+
+    def preview(self):
+        """The address that the form would get now, or None where nothing is free."""
+        free = next(addresses(self.search.free()), None)
+        return None if free is None else to_text(free, self._prefix.ip_version)
+
+
+class AllocateView(ObjectPermissionRequiredMixin, View):
+    """Allocate the next free IP of one object, which subclasses turn into prefix, limits and subnet."""
+
+    additional_permissions = ("ipam.add_ipaddress",)
+    template_name = "nautobot_pve_ipam/allocate.html"
+    required_permission: str
+
+    def get_required_permission(self):
+        return self.required_permission
+
+    def find(self, obj):
+        """The prefix to search, the interval that bounds may lie in (None: all), the interval to begin with (None:
+        the whole prefix without its ranges), and the subnet's record or None.
+        """
+        raise NotImplementedError
+
+    def get(self, request, pk):
+        obj = get_object_or_404(self.queryset, pk=pk)
+        prefix, within, start_with, _ = self.find(obj)
+        initial = {}
+        if start_with:
+            start, end = (to_text(at, prefix.ip_version) for at in start_with)
+            initial = {"range_start": start, "range_end": end}
+        data = {name: request.GET.get(name, initial.get(name, "")) for name in AllocateForm.base_fields}
+        data["offset"] = data["offset"] or "0"
+        return self._answer(request, obj, AllocateForm(prefix, within, data))
+
+    def post(self, request, pk):
+        obj = get_object_or_404(self.queryset, pk=pk)
+        prefix, within, _, subnet = self.find(obj)
+        form = AllocateForm(prefix, within, request.POST)
+        if "_preview" in request.POST or not form.is_valid():
+            return self._answer(request, obj, form)
+        scope = Scope(subnet.vnet.zone.cluster, subnet) if subnet else Scope()
+        try:
+            (held,) = allocate(form.search, [form.wanted], user=request.user, scope=scope)
+        except PVEIPAMError as error:
+            form.refuse(error)
+        except ValidationError as error:
+            form.add_error(None, error.messages)
+        else:
+            holder = models.Allocation.objects.restrict(request.user, "view").filter(ip_address=held.address).first()
+            url = (holder or held.address).get_absolute_url()
+            done = "Allocated" if held.created else "This MAC address holds an address already:"
+            messages.success(request, format_html('{} <a href="{}">{}</a>.', done, url, holder or held.address))
+            return redirect(url)
+        return self._answer(request, obj, form)
+
+    def _answer(self, request, obj, form):
+        is_fragment = bool(request.headers.get("HX-Request"))
+        context = {
+            "form": form,
+            "object": obj,
+            "next_free": form.preview() if form.is_valid() else None,
+            "title": f"Allocate next free IP: {obj}",
+            "return_url": obj.get_absolute_url(),
+        }
+        return render(request, "nautobot_pve_ipam/inc/preview.html" if is_fragment else self.template_name, context)
+
+
+class PrefixAllocateView(AllocateView):
+    queryset = Prefix.objects.select_related("namespace")
+    required_permission = "ipam.view_prefix"
+
+    def find(self, obj):
+        return obj, None, first_range(dhcp_ranges().filter(parent=obj), self.request.user), only_subnet(obj)
+
+
+class RangeAllocateView(AllocateView):
+    queryset = IPAddressRange.objects.select_related("parent__namespace")
+    required_permission = "ipam.view_ipaddressrange"
+
+    def find(self, obj):
+        if obj.is_exclusive:
+            raise Http404("Nautobot allows no address in an exclusive range")
+        limits = to_int(obj.start_host), to_int(obj.end_host)
+        return obj.parent, limits, limits, only_subnet(obj.parent)
+
+
+class SubnetAllocateView(AllocateView):
+    queryset = models.SDNSubnet.objects.select_related("prefix__namespace", "vnet__zone__cluster")
+    required_permission = "nautobot_pve_ipam.view_sdnsubnet"
+
+    def find(self, obj):
+        return obj.prefix, None, first_range(dhcp_ranges().filter(sdn_subnet_links__subnet=obj), self.request.user), obj
+
+
+def first_range(ranges, user):
+    """The first of the ranges that has an address left, as an interval; the last where all are full."""
+    interval = None
+    for found in ranges.restrict(user, "view"):
+        interval = to_int(found.start_host), to_int(found.end_host)
+        if next(Search(found.parent, bounds=(interval,)).free(), None):
+            break
+    return interval
+
+
+def only_subnet(prefix):
+    """The one record that a PVE has of the prefix; None where there is none or several to choose from."""
+    found = models.SDNSubnet.objects.filter(prefix=prefix).select_related("vnet__zone__cluster")[:2]
+    return found[0] if len(found) == 1 else None
+
+
+class ReleaseView(ObjectPermissionRequiredMixin, View):
+    """Give an allocation up, after confirmation; the address goes with it unless it was there before PVE."""
+
+    queryset = models.Allocation.objects.select_related("ip_address__parent", "subnet__prefix")
+    additional_permissions = ("ipam.delete_ipaddress",)
+
+    def get_required_permission(self):
+        return "nautobot_pve_ipam.view_allocation"
+
+    def get(self, request, pk):
+        allocation = get_object_or_404(self.queryset, pk=pk)
+        context = {
+            "allocation": allocation,
+            "title": f"Release {allocation}",
+            "return_url": allocation.get_absolute_url(),
+        }
+        return render(request, "nautobot_pve_ipam/release.html", context)
+
+    def post(self, request, pk):
+        allocation = get_object_or_404(self.queryset, pk=pk)
+        named, parent = str(allocation), allocation.subnet or allocation.ip_address.parent
+        try:
+            subnets.release(allocation, user=request.user)
+        except Forbidden as error:
+            raise PermissionDenied(error.sentence) from error
+        except PVEIPAMError as error:
+            messages.error(request, error.sentence)
+            return redirect(allocation.get_absolute_url())
+        messages.success(request, f"Released {named}.")
+        return redirect(parent.get_absolute_url())

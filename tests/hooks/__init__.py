@@ -1,0 +1,1 @@
+"""PVE's hooks and the NetBox facade, over HTTP."""

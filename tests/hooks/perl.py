@@ -1,0 +1,24 @@
+"""What the tests of the Perl plugin need of the machine."""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from development.paths import REPOSITORY
+
+PLUGIN = REPOSITORY / "pve"
+MODULES = ("HTTP::Request", "IO::Socket::SSL", "JSON", "LWP::UserAgent", "URI::Escape")
+PACKAGES = "perl libwww-perl libjson-perl liburi-perl libio-socket-ssl-perl"
+
+
+def need_perl() -> None:
+    """Fail in CI, where .ci/run installs them, and skip elsewhere when Perl or its modules are missing."""
+    loads = ["perl", *(f"-M{module}" for module in MODULES), "-e", "1"]
+    if shutil.which("prove") and subprocess.run(loads, capture_output=True, check=False).returncode == 0:
+        return
+    sentence = f"the Perl plugin is not tested: prove or a Perl module is missing (apt-get install {PACKAGES})"
+    if os.environ.get("CI"):
+        pytest.fail(sentence)
+    pytest.skip(sentence)
