@@ -58,21 +58,21 @@ def run() -> None:
     """The demo in the foreground, until Ctrl-C."""
     with _demo() as web:
         ask_for_addresses()
-        print(f"\nLook at it: {web.url}/ipam/ip-addresses/?namespace=pve (user admin, password admin).")
+        print(f"\nLook at it: {web.url}/ (user admin, password admin).")
         print("Ctrl-C stops everything.", flush=True)
         web.process.wait()
         raise DemoError("Nautobot's web server has ended by itself.")
 
 
 def serve() -> None:
-    """What `up` runs in the background: the demo without its guests."""
+    """What `up` runs in the background."""
     with _demo() as web:
         web.process.wait()
         raise DemoError("Nautobot's web server has ended by itself.")
 
 
-def up() -> None:
-    """Start the demo in the background; return when it answers."""
+def up() -> list[str]:
+    """Start the demo in the background; return the guests' addresses when all have theirs."""
     if _is_running():
         raise DemoError("The demo is running already: make demo-down stops it.")
     ENVIRONMENT.unlink(missing_ok=True)
@@ -92,6 +92,11 @@ def up() -> None:
             process.wait()
             raise
         print(shown.read(), end="", flush=True)
+    try:
+        return ask_for_addresses()
+    except BaseException:
+        down()
+        raise
 
 
 def down() -> None:
@@ -108,11 +113,8 @@ def down() -> None:
 
 def check() -> None:
     """Start the demo, compare the five addresses with the expected ones, stop it."""
-    up()
-    try:
-        got = ask_for_addresses()
-    finally:
-        down()
+    got = up()
+    down()
     expected = [guest.expected for guest in GUESTS]
     if got != expected:
         raise DemoError(f"Expected the addresses {expected}, got {got}.")
@@ -162,7 +164,7 @@ def _demo() -> Iterator[WebServer]:
         database_url = create_database(server_url, name)
         stack.callback(drop_database, server_url, name)
         web = stack.enter_context(nautobot_web(database_url, workers=WORKERS, first_port=FIRST_PORT))
-        code = "from development import seed; seed.pve_network(); print(seed.superuser())"
+        code = "from development import seed; key = seed.superuser(); seed.pve_network(); print(key)"
         _write_environment(web.url, run_python(web.environment, code).strip())
         stack.callback(ENVIRONMENT.unlink, missing_ok=True)
         print(f"Nautobot answers on {web.url} after {time.monotonic() - started:.0f} s.", flush=True)

@@ -19,7 +19,7 @@ from nautobot.ipam.models import Prefix
 from nautobot_pve_ipam.address_cells import IN_USE, KINDS, Section, sections
 from nautobot_pve_ipam.address_reads import GROUPS_MAX, Reads, network_at
 from nautobot_pve_ipam.errors import InvalidRequest
-from nautobot_pve_ipam.free_addresses import IPV6_BITS
+from nautobot_pve_ipam.free_addresses import IPV4_BITS, IPV6_BITS
 
 #: The shortest networks that are shown address by address: 256 cells.
 CELLS_LENGTH = {4: 24, 6: 120}
@@ -110,7 +110,7 @@ def _opened(prefix, block):
         network = netaddr.IPNetwork(block)
     except (netaddr.AddrFormatError, ValueError) as error:
         raise InvalidRequest(f"block '{block}' is no network", field="block") from error
-    if network.cidr != network or network not in prefix.prefix:
+    if network.ip != network.network or network not in prefix.prefix:
         raise InvalidRequest(f"block {block} is no network within {prefix.prefix}", field="block")
     return network
 
@@ -153,9 +153,10 @@ def _blocks(prefix, user, network, networks, used):
     """The networks, all of one length, as blocks; three queries."""
     reads, networks = Reads(prefix), list(networks)
     length = networks[0].prefixlen
+    shift = (IPV6_BITS if network.version == 6 else IPV4_BITS) - length
     counts = Counter()
     for start, count in used.items():
-        counts[network_at(start, length, network.version).first] += count
+        counts[start >> shift << shift] += count
     children = reads.children([network]).restrict(user, "view")
     around = [
         netaddr.IPNetwork(f"{host}/{size}")
