@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
-.PHONY: help install demo demo-up demo-down demo-check test bench bench-quick lint
+.PHONY: help install demo demo-up demo-down demo-check test bench bench-quick lint deb test-perl lint-perl
 
 help:
 	@echo "make demo         a Nautobot with a small PVE network, until Ctrl-C"
@@ -14,6 +14,7 @@ help:
 	@echo "make test         all tests (ARGS='-k mac' for some)"
 	@echo "make bench        side by side with Nautobot core; make bench-quick for a first look"
 	@echo "make lint         ruff, mypy"
+	@echo "make deb          the Debian package for PVE nodes; make test-perl, make lint-perl: its plugin alone"
 
 install: $(READY)
 
@@ -31,6 +32,9 @@ bench: $(READY)
 
 bench-quick: $(READY)
 	$(BIN)/python -m benchmarks --quick $(ARGS)
+
+deb test-perl lint-perl:
+	$(MAKE) -C pve $@
 
 lint: $(READY)
 	$(BIN)/ruff check .

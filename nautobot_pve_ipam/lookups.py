@@ -45,16 +45,12 @@ def parse_subnet(subnet: str) -> netaddr.IPNetwork:
 def visible_subnet_prefix(user, namespace: str, subnet: str) -> Prefix:
     """The prefix of `namespace` that is exactly `subnet` (`10.0.0.0-24`). Raises Missing, InvalidRequest."""
     network = parse_subnet(subnet)
-    found = (
-        Prefix.objects.restrict(user, "view")
-        .select_related("namespace")
-        .filter(namespace__name=namespace, network=str(network.network), prefix_length=network.prefixlen)
-        .first()
-    )
-    if found is None:
+    prefixes = Prefix.objects.restrict(user, "view").select_related("namespace").order_by()
+    try:
+        return prefixes.get(namespace__name=namespace, network=str(network.network), prefix_length=network.prefixlen)
+    except Prefix.DoesNotExist:
         visible_namespace(user, namespace)
-        raise Missing(f"namespace {namespace} has no prefix {network.cidr}, or it may not be seen")
-    return found
+        raise Missing(f"namespace {namespace} has no prefix {network.cidr}, or it may not be seen") from None
 
 
 def find_cluster(name) -> PVECluster | None:

@@ -123,7 +123,7 @@ def regions(prefix, first, last):
     its addresses hang on the pool: the owners are `prefix` and the pools around the region, outermost first.
     """
     children = _Children(prefix, first, last)
-    around = children.containing(first)
+    around = children.around_first
     at = first
     while at <= last:
         around = [child for child in around if child.last >= at]
@@ -145,31 +145,42 @@ class _Children:
     """The prefixes inside another, in order of network and then size, largest first; read page by page."""
 
     _SELECT = "SELECT id, network, broadcast, prefix_length, type FROM ipam_prefix"
-    _INSIDE = " WHERE namespace_id = %s AND ip_version = %s AND prefix_length > %s"
+    _INSIDE = "WHERE namespace_id = %s AND ip_version = %s AND prefix_length > %s"
 
     def __init__(self, prefix, first, last):
         self._version = prefix.ip_version
-        self._parent_length = prefix.prefix_length
         self._inside = [_id(prefix.namespace_id), prefix.ip_version, prefix.prefix_length]
         self._last = _packed(last, self._version)
+        self._after = None  # the next page begins behind this network and length; None: there is none
+        rows = self._read(self._around(first, prefix.prefix_length), self._page(first, 0))
+        #: The children around `first` that begin before it, outermost first.
+        self.around_first = sorted((row for row in rows if row.first < first), key=lambda row: row.length)
         self._rows = deque()
-        self._after = (first, 0)  # the next page begins behind this network and length; None: there is none
+        self._take_page(sorted((row for row in rows if row.first >= first), key=lambda row: (row.first, row.length)))
 
-    def containing(self, address):
-        """The children around `address` that begin before it, outermost first."""
+    def _around(self, address, parent_length):
         bits = IPV4_BITS if self._version == 4 else IPV6_BITS
-        networks = {address >> (bits - length) << (bits - length) for length in range(self._parent_length + 1, bits)}
-        networks.discard(address)
-        if not networks:
-            return []
-        return self._read(
-            f" AND network IN ({', '.join(['%s'] * len(networks))}) AND broadcast >= %s ORDER BY prefix_length",
-            [*(_packed(network, self._version) for network in networks), _packed(address, self._version)],
+        networks = {address >> (bits - length) << (bits - length) for length in range(parent_length, bits)} - {address}
+        networks = networks or {address}  # nothing can begin before it, but SQL wants a list that is not empty
+        condition = f"network IN ({', '.join(['%s'] * len(networks))}) AND network < %s AND broadcast >= %s"
+        begin = _packed(address, self._version)
+        return condition, [*(_packed(network, self._version) for network in networks), begin, begin]
+
+    def _page(self, network, length):
+        condition = (
+            "network >= %s AND network <= %s AND (network > %s OR prefix_length > %s)"
+            " ORDER BY network, prefix_length LIMIT %s"
         )
+        begin = _packed(network, self._version)
+        return condition, [begin, self._last, begin, length, PAGE]
+
+    def _take_page(self, rows):
+        self._rows.extend(rows)
+        self._after = (rows[-1].first, rows[-1].length) if len(rows) == PAGE else None
 
     def peek(self):
         if not self._rows and self._after is not None:
-            self._load(*self._after)
+            self._take_page(self._read(self._page(*self._after)))
         return self._rows[0] if self._rows else None
 
     def pop(self):
@@ -182,24 +193,13 @@ class _Children:
         if self._after is not None:
             self._after = max(self._after, (address, 0))
 
-    def _load(self, network, length):
-        begin = _packed(network, self._version)
-        self._rows.extend(
-            self._read(
-                " AND network >= %s AND network <= %s AND (network > %s OR prefix_length > %s)"
-                " ORDER BY network, prefix_length LIMIT %s",
-                [begin, self._last, begin, length, PAGE],
-            )
-        )
-        full = len(self._rows) == PAGE
-        self._after = (self._rows[-1].first, self._rows[-1].length) if full else None
-
-    def _read(self, condition, parameters):
+    def _read(self, *parts):
+        """The children that meet one of the conditions; each part is a condition and its parameters."""
+        sql = " UNION ALL ".join(f"({self._SELECT} {self._INSIDE} AND {condition})" for condition, _ in parts)
+        parameters = [value for _, own in parts for value in (*self._inside, *own)]
         return [
             _Child(id_, _number(network), _number(broadcast), length, type_ != PrefixTypeChoices.TYPE_POOL)
-            for id_, network, broadcast, length, type_ in _rows(
-                self._SELECT + self._INSIDE + condition, [*self._inside, *parameters]
-            )
+            for id_, network, broadcast, length, type_ in _rows(sql, parameters)
         ]
 
 

@@ -24,6 +24,34 @@ HOOK_RIGHTS = (
     "nautobot_pve_ipam.change_sdnsubnet",
     "nautobot_pve_ipam.delete_sdnsubnet",
 )
+#: Content type -> the path from such an object to the name of its namespace.
+NAMESPACE_PATHS = {
+    "ipam.namespace": "name",
+    "ipam.prefix": "namespace__name",
+    "ipam.ipaddressrange": "parent__namespace__name",
+    "ipam.ipaddress": "parent__namespace__name",
+    "nautobot_pve_ipam.sdnzone": "namespace__name",
+    "nautobot_pve_ipam.sdnvnet": "zone__namespace__name",
+    "nautobot_pve_ipam.sdnsubnet": "prefix__namespace__name",
+}
+
+
+def hook_permissions(namespace, cluster=None):
+    """HOOK_RIGHTS limited to the namespace of that name: content type -> (actions, constraints).
+
+    Clusters belong to no namespace: they are limited to the one named, if any.
+    """
+    permissions = {}
+    for right in HOOK_RIGHTS:
+        app, _, permission = right.partition(".")
+        action, _, model = permission.partition("_")
+        content_type = f"{app}.{model}"
+        if path := NAMESPACE_PATHS.get(content_type):
+            constraints = {path: namespace}
+        else:
+            constraints = {"name": cluster} if cluster else None
+        permissions.setdefault(content_type, ([], constraints))[0].append(action)
+    return permissions
 
 
 def require(user, action, *objects):
@@ -34,13 +62,14 @@ def require(user, action, *objects):
     if not objects:
         return
     model = type(objects[0])
+    right = f"{model._meta.app_label}.{action}_{model._meta.model_name}"
     permitted = model.objects.restrict(user, action).order_by()
     if not permitted.query.where:  # a superuser's, or without constraints
         return
     allowed = set(permitted.filter(pk__in=[thing.pk for thing in objects]).values_list("pk", flat=True))
     for thing in objects:
         if thing.pk not in allowed:
-            raise Forbidden(f"user {user} may not {action} {model._meta.verbose_name} {thing}")
+            raise Forbidden(f"user {user} lacks permission {right} for {thing}")
 
 
 def missing_hook_rights(user):

@@ -1,0 +1,105 @@
+"""An IPAM entry of a PVE: one namespace of the live Nautobot, called through the hooks, and what Nautobot then holds."""
+
+from typing import Any
+from urllib.parse import urlencode
+
+from tests.live import Answer, Live
+from tests.networks import Network
+
+ZONE, VNET = "simple1", "vnet0"
+
+
+def mac(number: int) -> str:
+    return f"BC:24:11:00:00:{number:02X}"
+
+
+def dhcp(*intervals: str) -> list[dict[str, str]]:
+    """DHCP ranges of `first..last` texts."""
+    return [dict(zip(("start", "end"), interval.split(".."), strict=True)) for interval in intervals]
+
+
+class Entry(Network):
+    """The hooks in a namespace of its own, as the superuser unless `token` says otherwise; `cluster` goes along."""
+
+    def __init__(self, live: Live, *, cluster: str | None = None, token: str | None = None) -> None:
+        super().__init__(live)
+        self.token = token or live.token
+        self.cluster = cluster
+
+    def of(self, *, cluster: str | None = None, token: str | None = None, live: Live | None = None) -> "Entry":
+        """Another cluster or another token in the same namespace."""
+        twin = object.__new__(Entry)
+        twin.live, twin.name, twin.id = live or self.live, self.name, self.id
+        twin.cluster, twin.token = cluster or self.cluster, token or self.token
+        return twin
+
+    def call(self, method: str, path: str, body: Any = None) -> Answer:
+        """A hook; `path` is relative to the namespace. The cluster is added where the hook takes one."""
+        if self.cluster and isinstance(body, dict):
+            body = {"cluster": self.cluster, **body}
+        elif self.cluster and body is None:
+            path += ("&" if "?" in path else "?") + urlencode({"cluster": self.cluster})
+        return self.live.request(method, f"namespaces/{self.name}/{path}", body, token=self.token)
+
+    def put_subnet(self, subnet: str, **body: Any) -> Answer:
+        """`subnet` as in URLs, 10.0.0.0-24."""
+        return self.call("PUT", f"subnets/{subnet}/", {"zone": ZONE, "vnet": VNET, **body})
+
+    def delete_subnet(self, subnet: str, zone: str = ZONE) -> Answer:
+        return self.call("DELETE", f"subnets/{subnet}/?zone={zone}")
+
+    def put_ip(self, ip: str, **body: Any) -> Answer:
+        return self.call("PUT", f"ips/{ip}/", {"zone": ZONE, **body})
+
+    def patch_ip(self, ip: str, **body: Any) -> Answer:
+        return self.call("PATCH", f"ips/{ip}/", {"zone": ZONE, **body})
+
+    def delete_ip(self, ip: str, zone: str = ZONE) -> Answer:
+        return self.call("DELETE", f"ips/{ip}/?zone={zone}")
+
+    def by_mac(self, mac: str, zone: str = ZONE) -> Answer:
+        return self.call("GET", f"ips/?mac={mac}&zone={zone}")
+
+    def next_free_ip(self, subnet: str, **body: Any) -> Answer:
+        return self.call("POST", f"subnets/{subnet}/next-free-ip/", {"zone": ZONE, **body})
+
+    def made(self, answer: Answer, status: int = 201) -> Any:
+        """The body of an answer that must be a success."""
+        assert answer.status == status, (answer.status, answer.reason, answer.body)
+        return answer.body
+
+    def held(self) -> dict[str, Any]:
+        """All that Nautobot holds in the namespace: prefixes, ranges, and addresses with whom they are held for."""
+        holders = {
+            item["ip_address"]["id"]: {
+                key: item[key] for key in ("mac", "vmid", "hostname", "is_gateway", "adopted") if item[key]
+            }
+            for item in self._list("/api/plugins/pve-ipam/allocations/")
+        }
+        return {
+            "prefixes": [item["prefix"] for item in self._list("/api/ipam/prefixes/")],
+            "ranges": [
+                f"{item['start_address'].split('/')[0]}..{item['end_address'].split('/')[0]}"
+                for item in self._list("/api/ipam/ip-address-ranges/")
+            ],
+            "addresses": {
+                item["address"]: holders.get(item["id"], "nobody's") for item in self._list("/api/ipam/ip-addresses/")
+            },
+        }
+
+    def subnets(self) -> list[dict[str, Any]]:
+        """The records of the subnets as our own REST API lists them."""
+        return self._list("/api/plugins/pve-ipam/subnets/")
+
+    def _list(self, path):
+        answer = self.live.request("GET", f"{path}?namespace={self.id}&limit=1000")
+        return self.made(answer, 200)["results"]
+
+
+NOTHING = {"prefixes": [], "ranges": [], "addresses": {}}
+
+
+def refusal(answer: Answer) -> tuple[int, str, str]:
+    """Status, machine code and sentence of an error; the sentence is the reason phrase too."""
+    assert answer.reason == answer.body["detail"][:200], (answer.status, answer.reason, answer.body)
+    return answer.status, answer.body["code"], answer.body["detail"]

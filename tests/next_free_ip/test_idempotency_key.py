@@ -1,0 +1,104 @@
+"""The Idempotency-Key header: the same request with the same key gets the same addresses."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+SUBNET = "10.0.0.0-24"
+
+
+@pytest.fixture
+def network(network):
+    network.prefix("10.0.0.0/24")
+    return network
+
+
+def ask(network, body, key, query=(), **options):
+    # Keys are of a user, not of a namespace: the network's name keeps tests apart.
+    return network.post(SUBNET, body, query, headers={"Idempotency-Key": f"{network.name} {key}"}, **options)
+
+
+@pytest.mark.parametrize("body", [{}, {"vmid": 101, "hostname": "web1"}, [{}], [{"vmid": 101}, {"vmid": 102}, {}]])
+def test_the_same_key_gets_the_same_answer(network, body):
+    first = ask(network, body, "one")
+    before = network.written()
+    again = ask(network, body, "one")
+    assert (first.status, again.status) == (201, 200)
+    assert again.body == first.body
+    assert network.written() == before
+
+
+def test_without_a_key_every_request_is_new(network):
+    assert [network.taken(SUBNET) for _ in range(2)] == ["10.0.0.1", "10.0.0.2"]
+
+
+def test_another_key_is_another_request(network):
+    assert ask(network, {}, "one").body["id"] != ask(network, {}, "two").body["id"]
+
+
+@pytest.mark.parametrize(
+    ("body", "query"), [({"vmid": 102}, ()), ([{"vmid": 101}], ()), ({"vmid": 101}, {"offset": "1"}), ({}, ())]
+)
+def test_a_key_for_another_request_is_refused(network, body, query):
+    ask(network, {"vmid": 101}, "one")
+    before = network.written()
+    answer = ask(network, body, "one", query)
+    assert (answer.status, answer.body["code"]) == (409, "idempotency_key_reused")
+    assert "Idempotency-Key" in answer.reason
+    assert network.written() == before
+
+
+def test_a_key_for_another_subnet_is_refused(network):
+    network.prefix("10.0.1.0/24")
+    ask(network, {}, "one")
+    answer = network.post("10.0.1.0-24", {}, headers={"Idempotency-Key": f"{network.name} one"})
+    assert answer.body["code"] == "idempotency_key_reused"
+
+
+def test_keys_of_two_users_are_two(live, network):
+    code = (
+        "from nautobot.users.models import Token, User;"
+        f"user = User.objects.create_superuser('{network.name}');"
+        "print(Token.objects.create(user=user).key)"
+    )
+    token = live.manage(code).split()[-1]
+    first, other = ask(network, {}, "one"), ask(network, {"vmid": 101}, "one", token=token)
+    assert (first.status, other.status) == (201, 201)
+    assert first.body["id"] != other.body["id"]
+
+
+def test_a_released_address_is_replaced(network):
+    first = ask(network, {}, "one")
+    assert network.live.request("DELETE", f"/api/ipam/ip-addresses/{first.body['id']}/").status == 204
+    again = ask(network, {}, "one")
+    assert (again.status, again.body["address"]) == (201, "10.0.0.1/24")
+    assert ask(network, {}, "one").body == again.body
+
+
+def test_a_request_that_failed_may_be_tried_again(network):
+    bounds = {"range_start": "10.0.0.9", "range_end": "10.0.0.9"}
+    blocker = network.address("10.0.0.9/24")
+    assert ask(network, bounds, "one").status == 409
+    network.live.request("DELETE", f"/api/ipam/ip-addresses/{blocker['id']}/")
+    assert ask(network, bounds, "one").status == 201
+
+
+def test_a_key_is_forgotten_after_a_day(network):
+    first = ask(network, {}, "one")
+    with network.live.connect() as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE nautobot_pve_ipam_idempotencykey SET created = created - interval '25 hours' WHERE key = %s",
+            [f"{network.name} one"],
+        )
+    again = ask(network, {"vmid": 101}, "one")
+    assert (again.status, again.body["id"] != first.body["id"]) == (201, True)
+
+
+def test_simultaneous_requests_with_one_key_get_one_answer(network):
+    with ThreadPoolExecutor(10) as pool:
+        asked = [pool.submit(ask, network, [{"vmid": 101}, {}], "one") for _ in range(10)]
+        answers = [future.result() for future in asked]
+    assert sorted(answer.status for answer in answers) == [200] * 9 + [201]
+    assert len({json.dumps(answer.body, sort_keys=True) for answer in answers}) == 1
+    assert network.addresses() == ["10.0.0.1/24", "10.0.0.2/24"]
