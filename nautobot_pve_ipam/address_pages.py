@@ -45,8 +45,10 @@ class AllocateForm(BootstrapMixin, forms.Form):
 
     range_start = forms.CharField(required=False, label="From", help_text="First address to consider")
     range_end = forms.CharField(required=False, label="To", help_text="Last address to consider")
-    offset = forms.CharField(required=False, initial="0", help_text="Free addresses to skip first")
-    hostname = forms.CharField(required=False, help_text="The guest's name; it becomes the DNS name as well")
+    offset = forms.CharField(required=False, label="Offset", help_text="Free addresses to skip first")
+    hostname = forms.CharField(
+        required=False, label="Hostname", help_text="The guest's name; it becomes the DNS name as well"
+    )
     mac = forms.CharField(required=False, label="MAC address", help_text="Such as BC:24:11:00:00:01")
     vmid = forms.CharField(required=False, label="VMID", help_text="The guest's number in Proxmox VE, 100 or more")
 
@@ -137,7 +139,7 @@ class AllocateView(ObjectPermissionRequiredMixin, View):
             "form": form,
             "object": obj,
             "next_free": form.preview() if form.is_valid() else None,
-            "title": f"Allocate next free IP: {obj}",
+            "title": f"Allocate Next Free IP in {obj}",
             "return_url": obj.get_absolute_url(),
         }
         return render(request, "nautobot_pve_ipam/inc/preview.html" if is_fragment else self.template_name, context)

@@ -115,8 +115,12 @@ GAUGES_LABEL = "Addresses Left"
 
 class PrefixAddresses(TemplateExtension):
     model = "ipam.prefix"
-    object_detail_buttons = (allocate_button("prefix"),)
-    object_detail_panels = (PrefixGauges(weight=140, section=SectionChoices.FULL_WIDTH, label=GAUGES_LABEL),)
+    object_detail_buttons = (
+        allocate_button("prefix"),
+        # Core's own tabs fill the line, so that a further one hides in the menu behind them.
+        Button(weight=200, label=MAP_LABEL, icon="mdi-view-grid", link_name=ROUTE.format("prefix_address_map")),
+    )
+    object_detail_panels = (PrefixGauges(weight=140, section=SectionChoices.LEFT_HALF, label=GAUGES_LABEL),)
     object_detail_tabs = (
         DistinctViewTab(
             weight=850,

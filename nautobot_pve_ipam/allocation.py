@@ -20,7 +20,7 @@ from nautobot.ipam.choices import IPAddressTypeChoices
 from nautobot.ipam.models import IPAddress, IPAddressRange
 from nautobot.ipam.validators import DNSValidator
 
-from nautobot_pve_ipam import occupancy
+from nautobot_pve_ipam import metrics, occupancy
 from nautobot_pve_ipam.change_log import logged_together
 from nautobot_pve_ipam.errors import Conflict, InvalidRequest, KeyReused, NoFreeAddress
 from nautobot_pve_ipam.locks import locked_transaction
@@ -125,7 +125,9 @@ def take(prefix, host: int, wanted: Wanted, *, user, scope) -> Held:
     Nautobot refuses it.
     """
     with transaction.atomic():
-        held = _Maker(prefix, scope).make(host, wanted)
+        maker = _Maker(prefix, scope)
+        maker.look_around(host, host)
+        held = maker.make(host, wanted)
         require(user, "add", held.address)
         return held
 
@@ -219,6 +221,8 @@ def _create_free(search, wanted, locks, maker) -> list[Held]:
             candidates = list(range(at, min(high, at + count + SPARE_CANDIDATES - 1) + 1))
             names = [("address", namespace, host) for host in candidates]
             locked = [candidates[index] for index in locks.first_free(names, count)]
+            if locked:
+                maker.look_around(locked[0], locked[-1])
             for host in locked:
                 if held := maker.try_make(host, todo[0]):
                     made.append(held)
@@ -230,6 +234,7 @@ def _create_free(search, wanted, locks, maker) -> list[Held]:
     wished = f"{len(wanted)} wanted, {len(made)} free" if len(wanted) > 1 else "none is left"
     if search.offset:
         wished += f" after offset {search.offset}"
+    metrics.requests_exhausted.inc()
     raise NoFreeAddress(f"No free address in {search} in namespace {search.prefix.namespace.name}: {wished}")
 
 
@@ -239,6 +244,11 @@ class _Maker:
     def __init__(self, prefix, scope):
         self._prefix = prefix
         self._scope = scope
+        self._dhcp = []
+
+    def look_around(self, first, last):
+        """Read what the addresses of `first`..`last` that are made next have in common."""
+        self._dhcp = occupancy.dhcp_intervals(self._prefix, first, last)
 
     def try_make(self, host, wanted) -> Held | None:
         """Make the address, or None where it was taken between our look and our lock, or by who knows no locks.
@@ -259,7 +269,7 @@ class _Maker:
         tags = attributes.pop("tags", None)
         attributes["status"] = attributes.get("status") or self._default_status
         if not attributes.get("type"):
-            by_dhcp = not guest.is_gateway and occupancy.in_dhcp_range(self._prefix, host)
+            by_dhcp = not guest.is_gateway and any(first <= host <= last for first, last in self._dhcp)
             attributes["type"] = IPAddressTypeChoices.TYPE_DHCP if by_dhcp else IPAddressTypeChoices.TYPE_HOST
         if not attributes.get("dns_name"):
             attributes["dns_name"] = dns_name_of(guest.hostname)
@@ -273,6 +283,7 @@ class _Maker:
             address._closest_parent_cache = {(self._prefix.namespace_id, address.host): self._prefix}
         _expect_nothing_on(address, "interfaces", "nat_outside_list", "vm_interfaces", *(() if tags else ("tags",)))
         address.save()  # cleans by itself; validated_save() would clean twice
+        transaction.on_commit(metrics.addresses_allocated.inc)
         if tags:
             address.tags.set(tags)
         allocation = self._allocation(address, guest) if guest or self._scope.subnet else None

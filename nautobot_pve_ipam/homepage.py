@@ -5,8 +5,8 @@ from nautobot.apps.ui import HomePagePanel
 from nautobot_pve_ipam.gauges import dhcp_ranges, fullest
 from nautobot_pve_ipam.models import Allocation
 
-FULLEST = 5
-NEWEST = 8
+FULLEST = 4
+NEWEST = 6
 
 
 def overview(request):

@@ -101,7 +101,7 @@ def delete_address(caller: Caller, ip: netaddr.IPAddress) -> None:
             whose = getattr(found, "pve_allocation", None)
             raise NotOurs(
                 f"address {found} in namespace {caller.namespace} "
-                + (f"is held by {_holder(whose)}" if whose else "was not made by PVE")
+                + (f"is held by {_holder(whose, caller.user)}" if whose else "was not made by PVE")
                 + ": not ours to delete"
             )
 
@@ -115,8 +115,10 @@ def find_by_mac(caller: Caller, mac: str) -> list[Allocation]:
 
 def _home(caller, ip, own_subnet_only) -> tuple[Prefix, SDNSubnet | None]:
     """The caller's subnet around an address; any prefix, if allowed, for who names neither zone nor cluster."""
+    visible = Prefix.objects.restrict(caller.user, "view").select_related("namespace")
     records = (
         SDNSubnet.objects.filter(
+            prefix__in=visible,
             prefix__namespace=caller.namespace,
             prefix__ip_version=ip.version,
             prefix__network__lte=str(ip),
@@ -131,9 +133,8 @@ def _home(caller, ip, own_subnet_only) -> tuple[Prefix, SDNSubnet | None]:
     if record := records.first():
         return record.prefix, record
     if not (caller.zone or caller.cluster or own_subnet_only):
-        prefixes = Prefix.objects.restrict(caller.user, "view").select_related("namespace")
         try:
-            return prefixes.filter(namespace=caller.namespace).get_closest_parent(str(ip), include_self=True), None
+            return visible.filter(namespace=caller.namespace).get_closest_parent(str(ip), include_self=True), None
         except Prefix.DoesNotExist:
             pass
     where = f"zone {caller.zone}" if caller.zone else f"namespace {caller.namespace}"
@@ -168,19 +169,22 @@ def _hold_again(address, guest, scope, user) -> Held:
             return Held(address, held, created=False)
     elif same_gateway and scope.subnet is not None and held.subnet and held.subnet.prefix_id == scope.subnet.prefix_id:
         return Held(address, held, created=False)  # one network, one gateway, two clusters
-    raise AddressTaken(f"address {address} is held by {_holder(held)}")
+    raise AddressTaken(f"address {address} is held by {_holder(held, user)}")
 
 
 def _same_guest(held, guest):
-    """MACs decide where both are known; else vmid or hostname do; nothing known of either is the same nothing."""
-    if guest.mac and held.mac:
-        return guest.mac == str(held.mac)
-    if guest.vmid and held.vmid:
-        return guest.vmid == held.vmid
-    return (guest.hostname or held.hostname) == held.hostname
+    """The first of MAC, vmid and hostname that both know decides; nothing known of either is the same nothing."""
+    known = ((guest.mac, str(held.mac or "")), (guest.vmid, held.vmid), (guest.hostname, held.hostname))
+    for asked, stored in known:
+        if asked and stored:
+            return asked == stored
+    return not any(asked or stored for asked, stored in known)
 
 
-def _holder(held):
+def _holder(held, user):
+    """Who holds an address, in words; nobody in particular where `user` may not see it."""
+    if not IPAddress.objects.restrict(user, "view").filter(pk=held.ip_address_id).exists():
+        return "somebody else"
     zone = held.subnet.vnet.zone if held.subnet else None
     facts = (
         "a gateway" if held.is_gateway else f"guest {held.hostname or held.vmid or ''}".rstrip(),

@@ -329,12 +329,13 @@ def has_children(prefix) -> bool:
     return bool(_rows(sql, [_id(prefix.namespace_id), version, first, last, prefix.prefix_length]))
 
 
-def in_dhcp_range(prefix, host) -> bool:
-    """Whether an IP address range with role DHCP around `host` (integer) says that it is handed out by DHCP."""
+def dhcp_intervals(prefix, first, last) -> list[Interval]:
+    """The parts of `first`..`last` that IP address ranges with role DHCP cover: what is there is handed out by DHCP."""
     sql = (
-        "SELECT 1 FROM extras_role o JOIN ipam_ipaddressrange r ON r.role_id = o.id JOIN ipam_prefix p"
-        " ON p.id = r.parent_id WHERE o.name = %s AND p.namespace_id = %s AND r.ip_version = %s"
-        " AND r.start_host <= %s AND r.end_host >= %s LIMIT 1"
+        "SELECT r.start_host, r.end_host FROM extras_role o JOIN ipam_ipaddressrange r ON r.role_id = o.id"
+        " JOIN ipam_prefix p ON p.id = r.parent_id WHERE o.name = %s AND p.namespace_id = %s AND r.ip_version = %s"
+        " AND r.start_host <= %s AND r.end_host >= %s"
     )
-    address = _packed(host, prefix.ip_version)
-    return bool(_rows(sql, [DHCP_ROLE, _id(prefix.namespace_id), prefix.ip_version, address, address]))
+    version = prefix.ip_version
+    rows = _rows(sql, [DHCP_ROLE, _id(prefix.namespace_id), version, _packed(last, version), _packed(first, version)])
+    return [(_number(start), _number(end)) for start, end in rows]

@@ -12,6 +12,7 @@ from datetime import timedelta
 import netaddr
 from django.conf import settings
 from django.utils import timezone
+from nautobot.ipam.models import Prefix
 from rest_framework.response import Response
 
 from nautobot_pve_ipam import allocation, hooks, lookups, subnets
@@ -62,7 +63,9 @@ class FacadeView(HookView):
     def records(caller):
         """The subnets of the cluster that the url names; of no cluster where it names none."""
         return SDNSubnet.objects.filter(
-            prefix__namespace=caller.namespace, vnet__zone__cluster__name=caller.cluster
+            prefix__in=Prefix.objects.restrict(caller.user, "view"),
+            prefix__namespace=caller.namespace,
+            vnet__zone__cluster__name=caller.cluster,
         ).select_related("prefix__namespace", "vnet__zone__cluster")
 
 

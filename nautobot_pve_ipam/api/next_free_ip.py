@@ -65,6 +65,16 @@ GUEST_EXAMPLE = {
 }
 
 
+def one_or_several(name, serializer):
+    """For the OpenAPI schema: an object, or a list of them."""
+    return PolymorphicProxySerializer(
+        component_name=name,
+        serializers=[serializer, serializer(many=True)],
+        resource_type_field_name=None,
+        many=False,
+    )
+
+
 class NextFreeIPView(PVEIPAMView):
     """The next free addresses: shown by GET, which writes nothing, and allocated by POST, all or none.
 
@@ -113,12 +123,8 @@ class NextFreeIPView(PVEIPAMView):
                 description="Repeating a request with the same key within a day gets the same addresses",
             ),
         ],
-        request=PolymorphicProxySerializer(
-            component_name="NextFreeIPRequest",
-            serializers=[AddressRequestSerializer, AddressRequestSerializer(many=True)],
-            resource_type_field_name=None,
-        ),
-        responses={200: HeldSerializer, 201: HeldSerializer},
+        request=one_or_several("NextFreeIPRequest", AddressRequestSerializer),
+        responses=dict.fromkeys((200, 201), one_or_several("NextFreeIPAnswer", HeldSerializer)),
         examples=[
             OpenApiExample("For a guest, within a DHCP range", value=GUEST_EXAMPLE, request_only=True),
             OpenApiExample("Two addresses, all or none", value=[{"vmid": 101}, {"vmid": 102}], request_only=True),

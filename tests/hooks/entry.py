@@ -1,4 +1,4 @@
-"""An IPAM entry of a PVE: one namespace of the live Nautobot, called through the hooks, and what Nautobot then holds."""
+"""An IPAM entry of a PVE: a namespace of the live Nautobot, called through the hooks, and what is then in it."""
 
 from typing import Any
 from urllib.parse import urlencode

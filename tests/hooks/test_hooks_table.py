@@ -83,7 +83,7 @@ def test_a_hook_in_a_situation(entry, before, call, status, code):
     assert answer.status == status, (answer.status, answer.body)
     if status >= 400:
         assert refusal(answer)[:2] == (status, code)
-    if status >= 400 or status == 200 and call is not RENAME:
+    if status >= 400 or (status == 200 and call is not RENAME):
         assert entry.held() == earlier
 
 

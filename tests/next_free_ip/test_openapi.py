@@ -30,6 +30,13 @@ def resolved(schema, node):
     return node
 
 
+def one_or_several(schema, node):
+    """The properties of what is documented as an object or a list of the same."""
+    kinds = {kind["type"]: kind for kind in (resolved(schema, kind) for kind in resolved(schema, node)["oneOf"])}
+    assert resolved(schema, kinds["array"]["items"]) == kinds["object"]
+    return set(kinds["object"]["properties"])
+
+
 @pytest.mark.parametrize("url", URLS)
 def test_an_endpoint_is_documented(schema, url):
     path = next(path for name, path in schema["paths"].items() if name.endswith(url))
@@ -41,11 +48,7 @@ def test_an_endpoint_is_documented(schema, url):
     assert get["responses"]["200"]["content"]["application/json"]["examples"]
     request = post["requestBody"]["content"]["application/json"]
     assert len(request["examples"]) == 2
-    kinds = [resolved(schema, kind) for kind in resolved(schema, request["schema"])["oneOf"]]
-    one = next(kind for kind in kinds if kind.get("type") == "object")
-    many = next(kind for kind in kinds if kind.get("type") == "array")
-    assert set(one["properties"]) >= BODY
-    assert set(resolved(schema, many["items"])["properties"]) == set(one["properties"])
-    assert {"200", "201"} <= set(post["responses"])
-    made = resolved(schema, post["responses"]["201"]["content"]["application/json"]["schema"])
-    assert {"id", "address", "mac", "vmid", "hostname"} <= set(made["properties"])
+    assert one_or_several(schema, request["schema"]) >= BODY
+    for status in ("200", "201"):
+        answer = post["responses"][status]["content"]["application/json"]
+        assert one_or_several(schema, answer["schema"]) >= {"id", "address", "mac", "vmid", "hostname"}

@@ -1,37 +1,17 @@
 """The address map: what its cells and blocks say, to whom, and at what cost."""
 
 import pytest
-from django.contrib.auth import get_user_model
-from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from nautobot.ipam.models import IPAddress, IPAddressRange
-from nautobot.users.models import ObjectPermission
 
 from nautobot_pve_ipam import address_map, models
 from nautobot_pve_ipam.errors import InvalidRequest
 from tests.models import data
 from tests.pages.networks import fill, prefix
+from tests.pages.users import permit
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def user():
-    return get_user_model().objects.create_user("reader")
-
-
-@pytest.fixture
-def superuser():
-    return get_user_model().objects.create_superuser("root", "root@example.com", "root")
-
-
-def permit(user, model, *actions, **constraints):
-    permission = ObjectPermission.objects.create(
-        name=f"{model.__name__} {actions}", actions=list(actions), constraints=constraints or None
-    )
-    permission.object_types.add(ContentType.objects.get_for_model(model))
-    permission.users.add(user)
 
 
 def cells(shown):

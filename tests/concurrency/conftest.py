@@ -1,0 +1,11 @@
+"""Fixtures of the race tests."""
+
+import pytest
+
+from tests.networks import Network
+
+
+@pytest.fixture
+def network(live):
+    """An empty namespace."""
+    return Network(live)

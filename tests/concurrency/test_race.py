@@ -1,0 +1,104 @@
+"""Many clients after the addresses of one range: each gets its own, nobody is refused without need."""
+
+from itertools import chain, pairwise
+
+import pytest
+
+from tests.concurrency.clients import come_and_go, post, together, write_round_our_locks
+
+SUBNET = "10.0.0.0-24"
+CLIENTS = 8
+
+
+@pytest.fixture
+def network(network):
+    network.prefix("10.0.0.0/24")
+    return network
+
+
+def dhcp(network, last):
+    """URL of the next-free-IP of a DHCP range 10.0.0.100 to `last`."""
+    made = network.range("10.0.0.100", last, role="DHCP")
+    return f"{network.live.api}ip-address-ranges/{made['id']}/next-free-ip/"
+
+
+def clients(network, url, *bodies):
+    return [(post, (url, network.live.token, bodies))] * CLIENTS
+
+
+def by_status(answers):
+    found = {}
+    for answer in answers:
+        found.setdefault(answer.status, []).append(answer.body)
+    return found
+
+
+def inside(count):
+    return [f"10.0.0.{100 + number}/24" for number in range(count)]
+
+
+def test_n_asked_n_distinct(network):
+    answers = by_status(chain(*together(*clients(network, dhcp(network, "10.0.0.199"), *[{}] * 10))))
+    assert list(answers) == [201], answers
+    assert sorted(body["address"] for body in answers[201]) == sorted(inside(CLIENTS * 10))
+    assert network.addresses() == inside(CLIENTS * 10)
+
+
+def test_n_asked_n_distinct_in_ipv6_with_macs(network):
+    network.prefix("2001:db8::/64")
+    url = network.live.api + network.url("2001:db8::-64")
+    tasks = [
+        (post, (url, network.live.token, [{"mac": f"BC:24:11:00:{client:02X}:{n:02X}"} for n in range(6)]))
+        for client in range(CLIENTS)
+    ]
+    answers = by_status(chain(*together(*tasks)))
+    assert list(answers) == [201], answers
+    expected = {f"2001:db8::{number:x}/64" for number in range(1, CLIENTS * 6 + 1)}
+    assert {body["address"] for body in answers[201]} == expected
+    assert len({body["mac"] for body in answers[201]}) == len(answers[201]) == CLIENTS * 6
+
+
+def test_a_writer_who_knows_no_locks_costs_nobody_an_error(network):
+    url = dhcp(network, "10.0.0.254")
+    core = f"{network.live.url}/api/ipam/ip-addresses/"
+    writer = (write_round_our_locks, (f"{url}?limit=3", core, network.name, network.live.token, 12))
+    *ours, core_made = together(*clients(network, url, *[{}] * 8), writer)
+    answers = by_status(chain(*ours))
+    assert list(answers) == [201], answers
+    our_made = [body["address"] for body in answers[201]]
+    assert len(our_made) == CLIENTS * 8
+    assert core_made, "the writer was never faster: it raced nobody"
+    assert sorted(our_made + core_made) == sorted(network.addresses())
+    assert len(set(our_made + core_made)) == len(our_made + core_made)
+
+
+def test_a_range_is_used_up_to_its_last_address(network):
+    answers = by_status(chain(*together(*clients(network, dhcp(network, "10.0.0.139"), *[{}] * 6))))
+    assert sorted(answers) == [201, 409], answers
+    assert sorted(body["address"] for body in answers[201]) == inside(40)
+    assert [body["code"] for body in answers[409]] == ["no_free_address"] * (CLIENTS * 6 - 40)
+
+
+def test_lists_are_taken_as_a_whole_or_not_at_all(network):
+    url = dhcp(network, "10.0.0.132")
+    answers = by_status(chain(*together(*clients(network, url, *[[{}] * 5] * 3))))
+    assert set(answers) <= {201, 409}
+    assert {body["code"] for body in answers[409]} == {"no_free_address"}
+    made = [item["address"] for body in answers[201] for item in body]
+    assert {len(body) for body in answers[201]} == {5}
+    assert len(set(made)) == len(made)
+    assert sorted(network.addresses()) == sorted(made)
+    # What nobody got is there for who comes later.
+    left = 33 - len(made)
+    assert network.post(url.removeprefix(network.live.api), [{}] * left).status == 201
+    assert network.addresses() == inside(33)
+
+
+def test_no_address_has_two_holders_while_others_are_released(network):
+    url, core = dhcp(network, "10.0.0.199"), f"{network.live.url}/api/ipam/ip-addresses/"
+    held = list(chain(*together(*[(come_and_go, (url, core, network.live.token, 6))] * CLIENTS)))
+    assert len(held) == CLIENTS * 6 * 2
+    kept = [address for address, _, until in held if until == float("inf")]
+    assert sorted(network.addresses()) == sorted(kept)
+    for (one, _, until), (other, since, _) in pairwise(sorted(held)):
+        assert one != other or until < since, f"{one} was held twice at once"
