@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
-.PHONY: help install demo demo-up demo-down demo-check test bench bench-quick lint deb test-perl lint-perl
+.PHONY: help install demo demo-up demo-down demo-check test bench bench-quick docs lint deb test-perl lint-perl
 
 help:
 	@echo "make demo         a Nautobot with a small PVE network, until Ctrl-C"
@@ -13,6 +13,7 @@ help:
 	@echo "make demo-check   starts it, compares five allocated addresses with the expected ones, stops it"
 	@echo "make test         all tests (ARGS='-k mac' for some)"
 	@echo "make bench        side by side with Nautobot core; make bench-quick for a first look"
+	@echo "make docs         the App's documentation, from nautobot_pve_ipam/docs/*.md to the HTML beside it"
 	@echo "make lint         ruff, mypy"
 	@echo "make deb          the Debian package for PVE nodes; make test-perl, make lint-perl: its plugin alone"
 
@@ -32,6 +33,9 @@ bench: $(READY)
 
 bench-quick: $(READY)
 	$(BIN)/python -m benchmarks --quick $(ARGS)
+
+docs: $(READY)
+	@$(BIN)/python -m development.docs
 
 deb test-perl lint-perl:
 	$(MAKE) -C pve $@

@@ -50,9 +50,7 @@ def pve_network() -> None:
         for address, guest in GUESTS:
             put_address(Caller(pve, admin, zone="simple1"), netaddr.IPAddress(address), guest)
         active = Status.objects.get(name="Active")
-        IPAddress(
-            address="10.0.0.20/24", namespace=pve, status=active, dns_name="printer.example.com"
-        ).validated_save()
+        IPAddress(address="10.0.0.20/24", namespace=pve, status=active, dns_name="printer.example.com").validated_save()
         IPAddressRange(
             name="Reserve of the network team", start_address="10.0.0.240", end_address="10.0.0.250", namespace=pve,
             status=active, role=Role.objects.get(name="Reserved"), is_exclusive=True,

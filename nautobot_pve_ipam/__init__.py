@@ -2,9 +2,12 @@
 
 from importlib import metadata
 
+from django.conf import settings
 from nautobot.apps import NautobotAppConfig, nautobot_database_ready
 
 __version__ = metadata.version("nautobot-pve-ipam")
+
+OUTERMOST_MIDDLEWARE = "nautobot_pve_ipam.middleware.OutOfReachMiddleware"
 
 
 class NautobotPVEIPAMConfig(NautobotAppConfig):
@@ -34,6 +37,9 @@ class NautobotPVEIPAMConfig(NautobotAppConfig):
 
         nautobot_database_ready.connect(signals.offer_cluster_statuses, sender=self)
         freed.connect()
+        # The attribute `middleware` would put it inside of Nautobot's own, whose failures it is for.
+        if OUTERMOST_MIDDLEWARE not in settings.MIDDLEWARE:
+            settings.MIDDLEWARE.insert(0, OUTERMOST_MIDDLEWARE)
 
 
 config = NautobotPVEIPAMConfig

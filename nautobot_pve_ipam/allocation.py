@@ -245,10 +245,13 @@ class _Maker:
         self._prefix = prefix
         self._scope = scope
         self._dhcp = []
+        self._is_parent = False
 
     def look_around(self, first, last):
-        """Read what the addresses of `first`..`last` that are made next have in common."""
+        """Read what the free addresses of `first`..`last` that are made next have in common."""
         self._dhcp = occupancy.dhcp_intervals(self._prefix, first, last)
+        self._is_parent = occupancy.is_closest(self._prefix, first)
+        prefetch_related_objects([self._prefix], "vrfs")  # the change log tells them with each address
 
     def try_make(self, host, wanted) -> Held | None:
         """Make the address, or None where it was taken between our look and our lock, or by who knows no locks.
@@ -278,8 +281,9 @@ class _Maker:
             namespace=self._prefix.namespace,
             **attributes,
         )
-        if self._is_leaf:
-            # What clean() would look up for each address anew. (Where core keeps it elsewhere, it just looks it up.)
+        if self._is_parent:
+            # What clean() would look up for each address anew, reading all prefixes that begin before it. (Where core
+            # keeps it elsewhere, it just looks it up.)
             address._closest_parent_cache = {(self._prefix.namespace_id, address.host): self._prefix}
         _expect_nothing_on(address, "interfaces", "nat_outside_list", "vm_interfaces", *(() if tags else ("tags",)))
         address.save()  # cleans by itself; validated_save() would clean twice
@@ -308,12 +312,6 @@ class _Maker:
     @cached_property
     def _default_status(self):
         return Status.objects.get(name=DEFAULT_STATUS)
-
-    @cached_property
-    def _is_leaf(self):
-        # The change log tells the parent's VRFs with each address.
-        prefetch_related_objects([self._prefix], "vrfs")
-        return not occupancy.has_children(self._prefix)
 
 
 def _expect_nothing_on(thing, *relations):

@@ -2,7 +2,8 @@
 
 A cursor belongs to what was searched (prefix, bounds, whether IP address ranges were skipped) and is a hint only: a
 wrong one costs time, a lost one too, neither costs correctness. It lives in Redis, moves up after a search and moves
-down when something below it is freed; both are single steps in Redis, so that neither undoes the other.
+down when something below it is freed; both are single steps in Redis, so that neither undoes the other: what is
+freed above a cursor is noted with it, lest a search that began before should carry it past there.
 """
 
 import logging
@@ -19,12 +20,15 @@ WORTH_MOVING = 16
 MAX_CURSORS = 512
 LIFETIME = 30 * 24 * 3600  # seconds
 
-# Addresses are written as 32 hexadecimal digits: Lua's numbers end at 53 bits, text compares as well.
+# Addresses are written as 32 hexadecimal digits: Lua's numbers end at 53 bits, text compares as well. A cursor is its
+# position and then, if any, the lowest address freed above it.
 _ADVANCE = """
-if redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[4]) then redis.call('DEL', KEYS[1]) end
-local now = redis.call('HGET', KEYS[1], ARGV[1])
-if (now or '') == ARGV[2] then
-  redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+local now = redis.call('HGET', KEYS[1], ARGV[1]) or ''
+if now:sub(1, 32) == ARGV[2] then
+  local to, freed = ARGV[3], now:sub(33)
+  if freed ~= '' and freed < to then to, freed = freed, '' end
+  if now == '' and redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[4]) then redis.call('DEL', KEYS[1]) end
+  redis.call('HSET', KEYS[1], ARGV[1], to .. freed)
   redis.call('EXPIRE', KEYS[1], ARGV[5])
 end
 """
@@ -34,7 +38,11 @@ for _, key in ipairs(KEYS) do
   for i = 1, #cursors, 2 do
     local low, high = cursors[i]:sub(1, 32), cursors[i]:sub(34, 65)
     local from = ARGV[1] > low and ARGV[1] or low
-    if from <= high and from <= ARGV[2] and from < cursors[i + 1] then redis.call('HSET', key, cursors[i], from) end
+    local now, freed = cursors[i + 1]:sub(1, 32), cursors[i + 1]:sub(33)
+    if from <= high and from <= ARGV[2] then
+      if from < now then now = from elseif freed == '' or from < freed then freed = from end
+      redis.call('HSET', key, cursors[i], now .. freed)
+    end
   end
 end
 """
@@ -49,8 +57,11 @@ class Cursor:
     def __init__(self, prefix_id, first: int, last: int, *, skip_ranges: bool):
         self._key = _key(prefix_id)
         self._field = f"{first:032x}-{last:032x}-{'outside' if skip_ranges else 'all'}"
-        self._stored = _redis("hget", self._key, self._field) or b""
-        self.position = min(max(int(self._stored or b"0", 16), first), last + 1)
+        self._stored = (_redis("hget", self._key, self._field) or b"")[:32]
+        try:
+            self.position = min(max(int(self._stored or b"0", 16), first), last)
+        except ValueError:  # not of our writing
+            self.position = first
 
     def advance(self, position: int):
         """Move up to the first free address, once the transaction that saw it is committed."""
@@ -58,7 +69,8 @@ class Cursor:
             transaction.on_commit(
                 lambda: _eval(
                     _ADVANCE, [self._key], self._field, self._stored, f"{position:032x}", MAX_CURSORS, LIFETIME
-                )
+                ),
+                robust=True,
             )
 
 

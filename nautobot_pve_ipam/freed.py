@@ -12,7 +12,7 @@ from django.db.models.signals import post_delete, post_save
 from nautobot.ipam.models import IPAddress, IPAddressRange, Prefix
 
 from nautobot_pve_ipam import cursors
-from nautobot_pve_ipam.occupancy import to_int
+from nautobot_pve_ipam.occupancy import prefixes_around, to_int
 
 
 def connect():
@@ -43,15 +43,16 @@ def _blocker_freed(sender, instance, ends, created=False, **kwargs):
     if sender is Prefix:
         namespaces = {instance.namespace_id, getattr(instance, "_namespace_id", None) or instance.namespace_id}
     else:
-        namespaces = {instance.parent.namespace_id}
+        parent_ids = {instance.parent_id, getattr(instance, "_parent_id", None) or instance.parent_id}
+        namespaces = set(Prefix.objects.filter(pk__in=parent_ids).order_by().values_list("namespace_id", flat=True))
     _lower_after_commit(namespaces, instance.ip_version, first, last)
 
 
 def _lower_after_commit(namespaces, ip_version, first, last):
-    def lower():
-        around = Prefix.objects.filter(
-            namespace_id__in=namespaces, ip_version=ip_version, network__lte=first, broadcast__gte=last
-        )
-        cursors.lower(list(around.values_list("pk", flat=True)), to_int(first), to_int(last))
+    begin, end = to_int(first), to_int(last)
 
-    transaction.on_commit(lower)
+    def lower():
+        cursors.lower(prefixes_around(namespaces, ip_version, begin, end), begin, end)
+
+    # Robust: what is deleted is deleted, whatever becomes of a hint.
+    transaction.on_commit(lower, robust=True)

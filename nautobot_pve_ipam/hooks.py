@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import netaddr
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError
+from django.db.models import Q
 from nautobot.ipam.models import IPAddress, Namespace, Prefix
 
 from nautobot_pve_ipam import allocation, lookups, subnets
@@ -40,6 +41,14 @@ class Caller:
         if self.zone:
             own = own.filter(subnet__vnet__zone__name=self.zone)
         return own.filter(ip_address__parent__namespace=self.namespace).select_related(*RELATED)
+
+    def visible(self):
+        """The caller's own allocations, and the gateways that its subnets share with those of another cluster."""
+        records = SDNSubnet.objects.filter(
+            prefix__namespace=self.namespace, vnet__zone__cluster__name=self.cluster or None
+        )
+        shared = Q(is_gateway=True, subnet__prefix__in=records.values("prefix"))
+        return Allocation.objects.filter(shared | Q(pk__in=self.allocations().values("pk"))).select_related(*RELATED)
 
 
 def put_address(caller: Caller, ip: netaddr.IPAddress, guest: Guest, *, adopt=False, own_subnet_only=False) -> Held:
@@ -75,12 +84,13 @@ def put_address(caller: Caller, ip: netaddr.IPAddress, guest: Guest, *, adopt=Fa
 def patch_address(caller: Caller, ip: netaddr.IPAddress, guest: Guest) -> Allocation:
     """Change hostname, MAC and vmid of an address the caller holds. Raises Missing, Conflict, Forbidden."""
     with locked_transaction() as locks:
-        held = caller.allocations().filter(ip_address__host=str(ip)).first()
-        if held is None:
-            raise Missing(f"address {ip} is not held in namespace {caller.namespace}")
+        held = _own(caller, ip)
+        prefix = held.subnet.prefix if held.subnet else held.ip_address.parent
         if guest.mac and not held.is_gateway:
-            prefix = held.subnet.prefix if held.subnet else held.ip_address.parent
             locks.wait("mac", prefix.pk, guest.mac)
+        locks.wait("address", caller.namespace.pk, int(ip))
+        held = _own(caller, ip)  # it may be gone by now
+        if guest.mac and not held.is_gateway:
             _check_mac_is_free(Scope(lookups.find_cluster(caller.cluster), held.subnet), prefix, ip, guest.mac)
         allocation.update(held, guest)
         require(caller.user, "change", held.ip_address)
@@ -111,6 +121,13 @@ def find_by_mac(caller: Caller, mac: str) -> list[Allocation]:
     held = caller.allocations().filter(mac=mac, is_gateway=False)
     visible = IPAddress.objects.restrict(caller.user, "view")
     return list(held.filter(ip_address__in=visible).order_by("ip_address__ip_version", "ip_address__host"))
+
+
+def _own(caller, ip) -> Allocation:
+    held = caller.allocations().filter(ip_address__host=str(ip)).first()
+    if held is None:
+        raise Missing(f"address {ip} is not held in namespace {caller.namespace}")
+    return held
 
 
 def _home(caller, ip, own_subnet_only) -> tuple[Prefix, SDNSubnet | None]:

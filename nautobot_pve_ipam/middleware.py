@@ -6,14 +6,26 @@ Its change logging asks both once more after a view has answered, and so does it
 import logging
 import sys
 
+import django_redis.exceptions
+import kombu.exceptions
+import redis.exceptions
 from django.core.signals import got_request_exception
+from django.db import InterfaceError, OperationalError
 from django.http import JsonResponse
 
-from nautobot_pve_ipam.errors import OUT_OF_REACH, Unavailable, one_line
+from nautobot_pve_ipam.errors import Unavailable, one_line
 
 logger = logging.getLogger(__name__)
 
 BASE = "/api/plugins/pve-ipam/"
+DATABASE_OUT_OF_REACH = (OperationalError, InterfaceError)
+REDIS_OUT_OF_REACH = (
+    redis.exceptions.ConnectionError,
+    redis.exceptions.TimeoutError,
+    django_redis.exceptions.ConnectionInterrupted,  # the cache
+    kombu.exceptions.OperationalError,  # the task queue
+)
+OUT_OF_REACH = (*DATABASE_OUT_OF_REACH, *REDIS_OUT_OF_REACH)
 
 
 class OutOfReachMiddleware:
@@ -39,7 +51,11 @@ class OutOfReachMiddleware:
         if error is None:
             return response
         logger.error("%s %s: out of reach: %s", request.method, request.path, error)
-        return getattr(request, "pve_ipam_answer", None) or unavailable()
+        answer = getattr(request, "pve_ipam_answer", None)
+        if not getattr(answer, "is_rendered", answer is not None):
+            answer = unavailable()
+        answer.headers.setdefault("Content-Length", str(len(answer.content)))  # else CommonMiddleware's work
+        return answer
 
 
 def note_exception(sender, request=None, **kwargs):

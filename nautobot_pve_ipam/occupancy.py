@@ -7,6 +7,7 @@ these the parts without an address.
 
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
 import netaddr
@@ -69,22 +70,25 @@ class Search:
         searched = []
         for start, end in self.bounds or ((first, last),):
             # An address that two bounds share counts once, where it comes first.
-            yield from self._free_between(max(first, start), min(last, end), sorted((*self.exclude, *searched)))
+            yield from self._free_between(max(first, start), min(last, end), (*self.exclude, *searched))
             searched.append((start, end))
 
     def _free_between(self, first, last, exclude):
         """From the cursor up; then, for the case that it stood too high, what lies below it."""
         if first > last:
             return
-        skip_ranges = not self.bounds
-        cursor = Cursor(self.prefix.pk, first, last, skip_ranges=skip_ranges)
-        for index, interval in enumerate(
-            free_intervals(self.prefix, cursor.position, last, exclude=exclude, skip_ranges=skip_ranges)
-        ):
-            if index == 0 and not exclude:  # what is excluded for once is not taken
-                cursor.advance(interval[0])
-            yield interval
-        yield from free_intervals(self.prefix, first, cursor.position - 1, exclude=exclude, skip_ranges=skip_ranges)
+        find = partial(free_intervals, self.prefix, skip_ranges=not self.bounds)
+        cursor = Cursor(self.prefix.pk, first, last, skip_ranges=not self.bounds)
+        above = find(cursor.position, last)
+        if lowest := next(above, None):
+            cursor.advance(lowest[0])
+            if any(start <= last and end >= lowest[0] for start, end in exclude):
+                # What is excluded for once is not taken: the cursor stays below it, this search goes on above it.
+                yield from find(lowest[0], last, exclude=exclude)
+            else:
+                yield lowest
+                yield from above
+        yield from find(first, cursor.position - 1, exclude=exclude)
 
     def __str__(self):
         prefix, version = self.prefix, self.prefix.ip_version
@@ -98,6 +102,8 @@ def free_intervals(prefix, first, last, *, exclude=(), skip_ranges):
     `exclude` are ordered intervals to leave out. Ranges marked exclusive are always left out, all other IP address
     ranges when `skip_ranges` says so.
     """
+    if first > last:
+        return
     exclude = sorted((*exclude, *_exclusive_from_outside(prefix)))
     for start, end, owners in regions(prefix, first, last):
         ranges = (_ranges(owner, prefix.ip_version, start, end, block_all=skip_ranges) for owner in owners)
@@ -159,9 +165,7 @@ class _Children:
         self._take_page(sorted((row for row in rows if row.first >= first), key=lambda row: (row.first, row.length)))
 
     def _around(self, address, parent_length):
-        bits = IPV4_BITS if self._version == 4 else IPV6_BITS
-        networks = {address >> (bits - length) << (bits - length) for length in range(parent_length, bits)} - {address}
-        networks = networks or {address}  # nothing can begin before it, but SQL wants a list that is not empty
+        networks = _networks(address, self._version, parent_length)
         condition = f"network IN ({', '.join(['%s'] * len(networks))}) AND network < %s AND broadcast >= %s"
         begin = _packed(address, self._version)
         return condition, [*(_packed(network, self._version) for network in networks), begin, begin]
@@ -235,14 +239,7 @@ def _exclusive_from_outside(prefix):
     """
     if prefix.parent_id is None:
         return []
-    sql = (
-        "SELECT r.start_host, r.end_host FROM ipam_prefix p JOIN ipam_ipaddressrange r ON r.parent_id = p.id"
-        " WHERE p.namespace_id = %s AND p.ip_version = %s AND p.network <= %s AND p.broadcast >= %s"
-        " AND p.prefix_length < %s AND r.is_exclusive AND r.start_host <= %s AND r.end_host >= %s"
-    )
-    first, last = (_packed(address, prefix.ip_version) for address in span(prefix))
-    parameters = [_id(prefix.namespace_id), prefix.ip_version, first, last, prefix.prefix_length, last, first]
-    return [(_number(start), _number(end)) for start, end in _rows(sql, parameters)]
+    return _ranges_around(prefix, *span(prefix), "r.is_exclusive AND p.prefix_length < %s", prefix.prefix_length)
 
 
 def taken(parent_id, ip_version, first, last):
@@ -318,24 +315,67 @@ def present(prefix, hosts):
     return {to_int(host) for host in found.values_list("host", flat=True)}
 
 
-def has_children(prefix) -> bool:
-    """Whether there is any prefix inside this one; without, all its addresses hang on itself."""
-    sql = (
-        "SELECT 1 FROM ipam_prefix WHERE namespace_id = %s AND ip_version = %s AND network >= %s AND network <= %s"
-        " AND prefix_length > %s LIMIT 1"
-    )
+def is_closest(prefix, host) -> bool:
+    """Whether no prefix inside this one holds `host` (integer): an address there hangs on `prefix` itself."""
     version = prefix.ip_version
-    first, last = (_packed(address, version) for address in span(prefix))
-    return bool(_rows(sql, [_id(prefix.namespace_id), version, first, last, prefix.prefix_length]))
+    networks = _networks(host, version, prefix.prefix_length)
+    sql = "SELECT 1 FROM ipam_prefix WHERE namespace_id = %s AND ip_version = %s AND prefix_length > %s"
+    sql += f" AND network IN ({', '.join(['%s'] * len(networks))}) AND broadcast >= %s LIMIT 1"
+    inside = [_id(prefix.namespace_id), version, prefix.prefix_length]
+    return not _rows(sql, [*inside, *(_packed(network, version) for network in networks), _packed(host, version)])
 
 
 def dhcp_intervals(prefix, first, last) -> list[Interval]:
-    """The parts of `first`..`last` that IP address ranges with role DHCP cover: what is there is handed out by DHCP."""
-    sql = (
-        "SELECT r.start_host, r.end_host FROM extras_role o JOIN ipam_ipaddressrange r ON r.role_id = o.id"
-        " JOIN ipam_prefix p ON p.id = r.parent_id WHERE o.name = %s AND p.namespace_id = %s AND r.ip_version = %s"
-        " AND r.start_host <= %s AND r.end_host >= %s"
+    """The parts of `first`..`last` that IP address ranges with role DHCP cover: what is there is handed out by DHCP.
+
+    No prefix begins within: what one search found free side by side has the same prefixes around it.
+    """
+    return _ranges_around(prefix, first, last, "o.name = %s", DHCP_ROLE)
+
+
+def prefixes_around(namespace_ids, ip_version, first, last):
+    """Primary keys of the prefixes of these namespaces that hold all of `first`..`last`."""
+    around = Prefix.objects.filter(
+        namespace_id__in=namespace_ids,
+        ip_version=ip_version,
+        network__in=[to_text(network, ip_version) for network in _networks(first, ip_version)],
+        broadcast__gte=to_text(last, ip_version),
     )
+    return list(around.order_by().values_list("pk", flat=True))
+
+
+def _ranges_around(prefix, first, last, condition, *parameters):
+    """The IP address ranges that reach into `first`..`last` and hang on prefixes around its first address.
+
+    The ranges of one prefix never overlap: of those that begin before `first`, the last alone can reach into it.
+    """
     version = prefix.ip_version
-    rows = _rows(sql, [DHCP_ROLE, _id(prefix.namespace_id), version, _packed(last, version), _packed(first, version)])
-    return [(_number(start), _number(end)) for start, end in rows]
+    networks = _networks(first, version)
+    last_before = (
+        "SELECT s.start_host FROM ipam_ipaddressrange s WHERE s.parent_id = p.id AND s.ip_version = %s"
+        " AND s.start_host <= %s ORDER BY s.start_host DESC LIMIT 1"
+    )
+    sql = (
+        "SELECT r.start_host, r.end_host FROM ipam_ipaddressrange r JOIN ipam_prefix p ON p.id = r.parent_id"
+        " LEFT JOIN extras_role o ON o.id = r.role_id"
+    )
+    sql += f" WHERE p.namespace_id = %s AND p.network IN ({', '.join(['%s'] * len(networks))}) AND p.broadcast >= %s"
+    sql += f" AND r.ip_version = %s AND r.start_host >= COALESCE(({last_before}), %s)"
+    sql += f" AND r.start_host <= %s AND r.end_host >= %s AND {condition}"
+    begin, end = _packed(first, version), _packed(last, version)
+    around = [_id(prefix.namespace_id), *(_packed(network, version) for network in networks), begin]
+    rows = _rows(sql, [*around, version, version, begin, begin, end, begin, *parameters])
+    return [(_number(start_host), _number(end_host)) for start_host, end_host in rows]
+
+
+def _networks(address, ip_version, longer_than=-1):
+    """The network addresses of all prefixes longer than that which could hold `address`; never none.
+
+    To be looked up one by one: `network <= .. AND broadcast >= ..` would read every prefix that lies before it.
+    """
+    bits = _bits(ip_version)
+    return {address >> (bits - length) << (bits - length) for length in range(longer_than + 1, bits + 1)} or {address}
+
+
+def _bits(ip_version):
+    return IPV4_BITS if ip_version == 4 else IPV6_BITS

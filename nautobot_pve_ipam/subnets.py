@@ -56,7 +56,7 @@ def put_subnet(namespace: Namespace, network: netaddr.IPNetwork, facts: SubnetFa
     with locked_transaction() as locks:
         # Overlap cannot be told by a unique constraint, so changes of a namespace's subnets take turns.
         locks.wait("subnets", namespace.pk)
-        vnet = _vnet(namespace, facts, user)
+        vnet = _vnet(namespace, facts, locks, user)
         record, created = _record(namespace, network, vnet, facts, user)
         _set(record, facts, user, created=created)
         if facts.dhcp_ranges is not UNCHANGED:
@@ -73,6 +73,10 @@ def delete_subnet(record: SDNSubnet, *, user) -> None:
     with locked_transaction() as locks:
         prefix = record.prefix
         locks.wait("subnets", prefix.namespace_id)
+        # A guest that starts now refers to the prefix when it commits: it is seen below, or it fails.
+        Prefix.objects.select_for_update().filter(pk=prefix.pk).first()
+        if not SDNSubnet.objects.filter(pk=record.pk).exists():
+            return  # somebody else was faster
         guests = record.allocations.filter(is_gateway=False)
         if guest := guests.first():
             raise SubnetNotEmpty(
@@ -109,11 +113,13 @@ def release(held: Allocation, *, user) -> None:
         allocation.release(address)
 
 
-def learn_gateway(gateway: Allocation, vnet_name: str | None, *, user) -> None:
-    """Note a gateway, and the vnet its name betrays, on a subnet that PVE's stock plugin made without either."""
+def learn_gateway(record: SDNSubnet, gateway: str | None, vnet_name: str | None = None, *, user) -> None:
+    """Note a gateway or its end, and the vnet its name betrays, on a subnet of PVE's stock plugin, which tells neither.
+
+    Raises Forbidden.
+    """
     with transaction.atomic():
-        record = gateway.subnet
-        record.gateway = gateway.ip_address.host
+        record.gateway = gateway
         before = record.vnet
         if vnet_name and before.name != vnet_name:
             vnet = SDNVNet.objects.filter(zone=before.zone, name=vnet_name).first()
@@ -154,11 +160,13 @@ def check_ranges(network: netaddr.IPNetwork, ranges) -> None:
         before = last
 
 
-def _vnet(namespace, facts, user) -> SDNVNet:
-    cluster = None
-    if facts.cluster:
-        cluster = PVECluster.objects.filter(name=facts.cluster).first()
-        cluster = cluster or _made(PVECluster(name=facts.cluster, status=_active(PVECluster)), user)
+def _vnet(namespace, facts, locks, user) -> SDNVNet:
+    cluster = PVECluster.objects.filter(name=facts.cluster).first()
+    if facts.cluster and not cluster:
+        locks.wait("cluster", facts.cluster)  # another namespace may be about to make it
+        cluster = PVECluster.objects.filter(name=facts.cluster).first() or _made(
+            PVECluster(name=facts.cluster, status=_active(PVECluster)), user
+        )
     zone = SDNZone.objects.filter(namespace=namespace, cluster=cluster, name=facts.zone).first()
     if zone is None:
         zone = SDNZone(namespace=namespace, cluster=cluster, name=facts.zone)

@@ -1,11 +1,11 @@
 """What all our own endpoints share: rights, limits, and errors as one sentence in body and reason phrase."""
 
+import logging
 import re
 
-import redis.exceptions
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.core.exceptions import ValidationError as DjangoValidationError
-from django.db import InterfaceError, OperationalError
+from django.db import IntegrityError
 from django.db.models import ProtectedError
 from django.http import Http404
 from nautobot.core.api.authentication import TokenPermissions
@@ -25,6 +25,9 @@ from nautobot_pve_ipam.errors import (
     Unavailable,
     one_line,
 )
+from nautobot_pve_ipam.middleware import DATABASE_OUT_OF_REACH, REDIS_OUT_OF_REACH
+
+logger = logging.getLogger(__name__)
 
 #: A thousand addresses with descriptions fit; a megabyte of anything is a mistake.
 MAX_BODY_BYTES = 512 * 1024
@@ -67,6 +70,11 @@ class PVEIPAMView(NautobotAPIVersionMixin, APIView):
             refuse_unstorable([kwargs, request.query_params, request.data])
         except RecursionError as error:
             raise InvalidRequest("body: it is nested too deeply", field="body") from error
+
+    def finalize_response(self, request, response, *args, **kwargs):
+        response = super().finalize_response(request, response, *args, **kwargs)
+        request._request.pve_ipam_answer = response  # for OutOfReachMiddleware
+        return response
 
     def handle_exception(self, exc):
         error, fields = as_error(exc)
@@ -120,6 +128,11 @@ def _from_protected(exc):
     return Conflict(f"still needed by {names}"), {}
 
 
+def _from_integrity(exc):
+    logger.warning("refused by the database at the end of a request: %s", exc)
+    return Conflict("something that this request needs was changed or deleted at the same moment, try again"), {}
+
+
 def _from_api_exception(exc):
     error = InvalidRequest(str(exc.detail))
     error.status = exc.status_code
@@ -139,13 +152,14 @@ TRANSLATIONS = (
     ((exceptions.NotAuthenticated, exceptions.AuthenticationFailed), _from_authentication),
     ((exceptions.PermissionDenied, DjangoPermissionDenied), lambda exc: (Forbidden(str(exc) or "not permitted"), {})),
     (ProtectedError, _from_protected),
+    (IntegrityError, _from_integrity),
     (exceptions.APIException, _from_api_exception),
     (
-        (OperationalError, InterfaceError),
+        DATABASE_OUT_OF_REACH,
         lambda exc: (Unavailable("the database is out of reach or busy, try again"), {}),
     ),
     (
-        (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError, TimeoutError),
+        (*REDIS_OUT_OF_REACH, TimeoutError),
         lambda exc: (Unavailable("Redis is out of reach or a lock was not free, try again"), {}),
     ),
 )

@@ -42,6 +42,9 @@ class FacadeView(HookView):
     def setup_caller(self, request, namespace, cluster):
         return hooks.Caller(lookups.visible_namespace(request.user, namespace), request.user, cluster)
 
+    def http_method_not_allowed(self, request, *args, **kwargs):
+        raise not_served(request)
+
     @staticmethod
     def body(request):
         if not isinstance(request.data, dict):
@@ -233,7 +236,7 @@ class AddressesView(FacadeView):
             found = self.holding(caller, query["parent"])
         else:
             ip = self.address(without_mask(query.get("q", "")))
-            found = caller.allocations().filter(ip_address__host=str(ip))
+            found = caller.visible().filter(ip_address__host=str(ip))
         answers = [address_answer(Held(held.ip_address, held, created=False)) for held in found]
         return Response({**listed(answers), "data": answers})
 
@@ -256,7 +259,8 @@ class AddressesView(FacadeView):
         guest = self.guest(body)
         held = hooks.put_address(caller, ip, guest, adopt=may_adopt(), own_subnet_only=True)
         if guest.is_gateway and held.allocation.subnet:
-            subnets.learn_gateway(held.allocation, vnet_named_by(guest.hostname), user=request.user)
+            record = self.records(caller).get(prefix=held.allocation.subnet.prefix_id)
+            subnets.learn_gateway(record, held.address.host, vnet_named_by(guest.hostname), user=request.user)
         return Response(address_answer(held), status=201)
 
 
@@ -275,10 +279,16 @@ class AddressView(FacadeView):
 
     def delete(self, request, namespace, pk, cluster=None):
         caller = self.setup_caller(request, namespace, cluster)
-        held = one(caller.allocations(), "address", ip_address_id=pk)
-        if held.subnet and held.subnet.gateway == held.ip_address.host and not held.is_gateway:
+        held = one(caller.visible(), "address", ip_address_id=pk)
+        host = held.ip_address.host
+        record = (
+            self.records(caller).filter(prefix=held.subnet.prefix_id, gateway=host).first() if held.subnet else None
+        )
+        if record and not held.is_gateway:
             raise NotOurs(f"address {held.ip_address} is no gateway, a guest holds it")
-        hooks.delete_address(caller, netaddr.IPAddress(held.ip_address.host))
+        if record:
+            subnets.learn_gateway(record, None, user=request.user)
+        hooks.delete_address(caller, netaddr.IPAddress(host))
         return Response(status=204)
 
 
@@ -289,7 +299,13 @@ class UnknownView(FacadeView):
 
     def initial(self, request, *args, **kwargs):
         super().initial(request, *args, **kwargs)
-        raise Missing(f"{request.path} is not served: this is Nautobot answering PVE's NetBox plugin, no NetBox")
+        raise not_served(request)
+
+
+def not_served(request):
+    return Missing(
+        f"{request.method} {request.path} is not served: this is Nautobot answering PVE's NetBox plugin, no NetBox"
+    )
 
 
 def listed(results):

@@ -1,11 +1,13 @@
 """Hooks called several times at once: idempotent all the same, and never a status 500."""
 
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.hooks.entry import NOTHING, Entry, dhcp, mac
+from nautobot_pve_ipam.locks import lock_key
+from tests.hooks.entry import NOTHING, Entry, dhcp, mac, refusal
 
 S = "10.0.0.0-24"
 SUBNET = {"gateway": "10.0.0.1", "dhcp_ranges": dhcp("10.0.0.10..10.0.0.19")}
@@ -22,7 +24,7 @@ def at_once(*calls):
 def test_identical_subnets(live):
     for number in range(3):
         entry = Entry(live, cluster=f"together{number}")
-        assert at_once(*[lambda: entry.put_subnet(S, **SUBNET)] * AT_ONCE) == {201: 1, 200: AT_ONCE - 1}
+        assert at_once(*[lambda entry=entry: entry.put_subnet(S, **SUBNET)] * AT_ONCE) == {201: 1, 200: AT_ONCE - 1}
         assert entry.held()["prefixes"] == ["10.0.0.0/24"]
         assert len(entry.subnets()) == 1
 
@@ -86,7 +88,7 @@ def test_identical_deletions_of_a_subnet(live):
 
 def test_a_subnet_is_deleted_while_a_guest_starts(live):
     """Whoever is first wins: never a guest without its subnet, never a status that is no answer."""
-    for round_ in range(8):
+    for round_ in range(12):
         entry = Entry(live)
         entry.made(entry.put_subnet(S, **SUBNET))
         calls = [lambda e=entry: e.delete_subnet(S), lambda e=entry: e.next_free_ip(S, mac=mac(1))]
@@ -108,3 +110,24 @@ def test_a_subnet_is_deleted_and_made(live):
         statuses = at_once(lambda: entry.delete_subnet(S), lambda: entry.put_subnet(S, **SUBNET))
         assert set(statuses) <= {200, 201, 204}
         assert entry.held()["prefixes"] in ([], ["10.0.0.0/24"])
+
+
+def test_a_subnet_goes_between_a_guests_look_and_its_start(live):
+    """The guest's request has found its subnet and waits for the lock of its MAC, which we hold, until all is gone."""
+    entry = Entry(live)
+    entry.made(entry.put_subnet(S, **SUBNET))
+    (record,) = entry.subnets()
+    key = lock_key("mac", record["prefix"]["id"], mac(1))
+    with live.connect() as connection, connection.cursor() as cursor, ThreadPoolExecutor(1) as pool:
+        cursor.execute("SELECT pg_advisory_lock(%s)", [key])
+        start = pool.submit(entry.next_free_ip, S, mac=mac(1))
+        waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            cursor.execute(waiting)
+            if cursor.fetchone()[0]:
+                break
+        assert entry.delete_subnet(S).status == 204
+        cursor.execute("SELECT pg_advisory_unlock(%s)", [key])
+        assert refusal(start.result())[:2] == (409, "conflict")
+    assert entry.held() == NOTHING

@@ -91,6 +91,7 @@ BAD_REQUESTS = {
     "a MAC too short": ({"mac": "bc:24:11:00:00"}, {}, ["mac bc:24:11:00:00"]),
     "a MAC too long": ({"mac": "bc:24:11:00:00:01:02"}, {}, ["mac bc:24:11:00:00:01:02"]),
     "a MAC of wrong digits": ({"mac": "bc:24:11:00:00:0g"}, {}, ["mac bc:24:11:00:00:0g"]),
+    "a MAC of two halves": ({"mac": "bc2411-000001"}, {}, ["mac bc2411-000001"]),
     "a MAC of mixed signs": ({"mac": "aa:bb-cc:dd-ee:ff"}, {}, ["mac aa:bb-cc:dd-ee:ff"]),
     "a MAC that is a number": ({"mac": 1}, {}, ["mac 1"]),
     "one MAC twice": ([{"mac": "bc:24:11:00:00:01"}, {"mac": "BC2411000001"}], {}, ["mac BC:24:11:00:00:01"]),

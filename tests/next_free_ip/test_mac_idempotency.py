@@ -23,16 +23,13 @@ def network(network):
         "BC-24-11-00-00-01",
         "bc2411000001",
         "bc24.1100.0001",
-        "bc2411-000001",
+        "bc24-1100-0001",
         "bc:24:11:0:0:1",
         " BC:24:11:00:00:01 ",
     ],
 )
 def test_all_spellings_are_one_mac(network, spelling):
     first = network.post(SUBNET, {"mac": MAC})
-    if spelling == "bc2411-000001":
-        assert network.post(SUBNET, {"mac": spelling}).status == 400
-        return
     again = network.post(SUBNET, {"mac": spelling})
     assert (first.status, again.status, again.body["mac"]) == (201, 200, MAC)
     assert again.body == first.body

@@ -36,7 +36,7 @@ class World:
         self.range = self.a.range("10.0.0.100", "10.0.0.109")["id"]
         sees_all, sees_a = ("prefix", ["view"], None), ("prefix", ["view"], {"namespace__name": self.a.name})
         in_a = {"parent__namespace__name": self.a.name}
-        sees_range = ("iprange" and "ipaddressrange", ["view"], None)
+        sees_range = ("ipaddressrange", ["view"], None)
         wanted = {
             "nobody": ([], True),
             "viewer": ([sees_all, sees_range], True),

@@ -1,0 +1,84 @@
+"""Debian's Chromium, logged in to the live Nautobot, in both themes."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.browser.network import PVENetwork
+from tests.live import Live
+
+#: Only what a test needs: nothing is fetched from anywhere but the live server.
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+             "--disable-sync"]  # fmt: skip
+TIMEOUT_MILLISECONDS = 20_000
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Path of the browser. Without one these tests are skipped, or fail where CI says that there must be one."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        missing = "browser tests need Chromium: apt-get install chromium"
+        if os.environ.get("CI") == "true":
+            pytest.fail(missing, pytrace=False)
+        pytest.skip(missing)
+    return path
+
+
+@pytest.fixture(scope="module")  # not the session: while Playwright's loop lives, Django refuses to ask its database
+def browser(chromium: str) -> Iterator[Browser]:
+    expect.set_options(timeout=TIMEOUT_MILLISECONDS)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def session(browser: Browser, live: Live) -> Iterator[dict]:
+    """Cookies of the superuser."""
+    with browser.new_context() as context:
+        context.set_default_timeout(TIMEOUT_MILLISECONDS)
+        page = context.new_page()
+        page.goto(f"{live.url}/login/")
+        page.get_by_label("Username").fill("admin")
+        page.get_by_label("Password").fill("admin")
+        page.keyboard.press("Enter")
+        page.wait_for_url(f"{live.url}/")
+        yield context.storage_state()
+
+
+@pytest.fixture(params=["light", "dark"])
+def theme(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def page(browser: Browser, session: dict, live: Live, theme: str) -> Iterator[Page]:
+    """A page of Nautobot in the theme; the test fails when a script on it does."""
+    with browser.new_context(
+        base_url=live.url, storage_state=session, color_scheme=theme, viewport={"width": 1500, "height": 950}
+    ) as context:
+        context.set_default_timeout(TIMEOUT_MILLISECONDS)
+        context.add_cookies([{"name": "theme", "value": theme, "url": live.url}])
+        page = context.new_page()
+        failures: list[str] = []
+        page.on("pageerror", lambda error: failures.append(str(error)))
+        yield page
+        assert failures == []
+
+
+@pytest.fixture(scope="module")
+def network(live: Live) -> PVENetwork:
+    return PVENetwork(live)
+
+
+@pytest.fixture(scope="session")
+def images() -> Path | None:
+    """Where screenshots for the documentation go, when they are asked for."""
+    directory = os.environ.get("NAUTOBOT_PVE_IPAM_SCREENSHOTS")
+    return Path(directory) if directory else None

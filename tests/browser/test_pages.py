@@ -1,0 +1,143 @@
+"""What a person does with the pages, in Debian's Chromium against the live Nautobot, in light and dark theme."""
+
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.browser.network import PVENetwork
+
+#: How far the background of the page lies from black: dark and light theme are told apart by it.
+BRIGHTNESS = "() => getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3).map(Number)[0]"
+#: Nautobot's own blue, orange and grey on its own backgrounds have too little contrast for axe; they are not ours.
+NAUTOBOTS_COLOURS = ("a:not(.pve-map-cell)", ".btn", "th")
+TOOLTIP = "(cell) => getComputedStyle(cell, '::after').content"
+
+
+def cell(page: Page, address: str):
+    return page.locator(f'.pve-map-cell[aria-label^="{address}:"]')
+
+
+def test_theme_is_the_one_chosen(page: Page, network: PVENetwork, theme: str):
+    page.goto(network.subnet_page)
+    assert (page.evaluate(BRIGHTNESS) < 128) == (theme == "dark")
+
+
+def test_from_the_home_page_to_who_has_an_address_and_what_is_left(page: Page, network: PVENetwork):
+    page.goto("/")
+    page.get_by_role("link", name="All subnets, with maps").click()
+    page.goto(f"{page.url}?namespace={network.name}")  # other tests have their subnets in the list as well
+    page.get_by_role("link", name="10.0.0.0/24", exact=False).first.click()
+    expect(page.get_by_text("38 left")).to_be_visible()
+    expect(page.get_by_text("7 left")).to_be_visible()
+    expect(cell(page, "10.0.0.101")).to_contain_text("web1")
+    cell(page, "10.0.0.101").click()
+    expect(page.get_by_role("heading", name="10.0.0.101/24")).to_be_visible()
+
+
+def test_map_tells_the_same_to_mouse_and_keyboard(page: Page, network: PVENetwork):
+    page.goto(network.subnet_page)
+    told = "10.0.0.101: guest web1, VMID 101, MAC BC:24:11:00:00:65"
+    web1 = cell(page, "10.0.0.101")
+    assert told not in web1.evaluate(TOOLTIP)
+    web1.hover()
+    assert told in web1.evaluate(TOOLTIP)
+    cell(page, "10.0.0.100").focus()
+    page.keyboard.press("Tab")
+    expect(web1).to_be_focused()
+    assert told in web1.evaluate(TOOLTIP)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="10.0.0.101/24")).to_be_visible()
+
+
+def test_allocate_a_free_cell_see_it_in_the_map_release_it(page: Page, network: PVENetwork, theme: str):
+    page.goto(network.subnet_page)
+    cell(page, "10.0.0.20").click()
+    expect(page.get_by_label("From")).to_have_value("10.0.0.20")
+    expect(page.locator("#preview")).to_contain_text("This gives 10.0.0.20")
+    page.get_by_label("Hostname").fill(f"shop-{theme}")
+    page.get_by_label("MAC address").fill("bc:24:11:aa:bb:cc")
+    page.get_by_label("VMID").fill("777")
+    page.get_by_role("button", name="Allocate").click()
+    expect(page.get_by_role("heading", name=f"10.0.0.20/24 shop-{theme}")).to_be_visible()
+
+    page.goto(network.subnet_page)
+    expect(cell(page, "10.0.0.20")).to_have_attribute(
+        "aria-label", f"10.0.0.20: guest shop-{theme}, VMID 777, MAC BC:24:11:AA:BB:CC"
+    )
+    page.goto(network.allocation(f"shop-{theme}"))
+    page.get_by_role("link", name="Release").click()
+    page.get_by_role("button", name="Confirm").click()
+    expect(page.get_by_text(f"Released 10.0.0.20/24 shop-{theme}.")).to_be_visible()
+    expect(cell(page, "10.0.0.20")).to_have_attribute("aria-label", "10.0.0.20: free")
+
+
+def test_preview_follows_the_bounds(page: Page, network: PVENetwork):
+    page.goto(network.subnet_page)
+    page.get_by_role("link", name="Allocate Next Free IP").click()
+    preview = page.locator("#preview")
+    expect(preview).to_contain_text("This gives 10.0.0.112")
+    page.wait_for_load_state()  # until then nothing listens
+    page.get_by_label("Offset").fill("3")
+    expect(preview).to_contain_text("This gives 10.0.0.115")
+    page.get_by_label("From").fill("10.0.0.140")
+    expect(preview).to_contain_text("This gives 10.0.0.143")
+    page.get_by_label("To").fill("10.0.0.139")
+    expect(preview).to_contain_text("range_start 10.0.0.140 is after range_end 10.0.0.139")
+
+
+def test_large_network_opens_into_its_cells(page: Page, network: PVENetwork):
+    page.goto(network.large_map)
+    page.get_by_role("link", name="10.4.7.0/24: 1 of 256 in use").click()
+    expect(cell(page, "10.4.7.9")).to_have_attribute("aria-label", "10.4.7.9: in use, without a guest")
+    page.get_by_role("link", name="10.4.0.0/16", exact=True).click()
+    expect(page.get_by_role("link", name="10.4.200.0/24: 1 of 256 in use")).to_be_visible()
+
+
+@pytest.fixture(scope="module")
+def places(network: PVENetwork) -> dict[str, str]:
+    """Our pages by the names of their screenshots, and what of them is ours."""
+    base = "/plugins/pve-ipam"
+    return {
+        "home": "/",
+        "subnet": network.subnet_page,
+        "subnet-ipv6": f"{base}/subnets/{network.subnet6['id']}/",
+        "address-map-large": network.large_map,
+        "address-map-block": f"{network.large_map}?block=10.4.7.0/24",
+        "allocate": f"{base}/subnets/{network.subnet['id']}/allocate/",
+        "allocation": network.allocation("web1"),
+        "release": f"{network.allocation('web1')}release/",
+        "allocations": f"{base}/allocations/?namespace={network.name}",
+        "subnets": f"{base}/subnets/?namespace={network.name}",
+    }
+
+
+PLACES = (
+    "home", "subnet", "subnet-ipv6", "address-map-large", "address-map-block", "allocate", "allocation", "release",
+    "allocations", "subnets",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_can_be_used_by_everybody(place: str, page: Page, places: dict[str, str], theme: str, images: Path | None):
+    """axe finds nothing, and nothing has to be scrolled sideways. Screenshots are taken here when asked for."""
+    page.goto(places[place])
+    page.wait_for_load_state("networkidle")
+    ours = "#proxmox-ve" if place == "home" else "#main-content"
+    assert violations(page, [[ours]], {"rules": {"color-contrast": {"enabled": False}}}) == []
+    colours = {"include": [[ours]], "exclude": [[selector] for selector in NAUTOBOTS_COLOURS]}
+    assert violations(page, colours, {"runOnly": ["color-contrast"]}) == []
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    if images:
+        images.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=images / f"{place}-{theme}.png")
+
+
+def violations(page: Page, context: list | dict, options: dict) -> list[tuple[str, str, str]]:
+    found = Axe().run(page, context, options).response["violations"]
+    return [
+        (violation["id"], node["html"][:200], node["failureSummary"])
+        for violation in found
+        for node in violation["nodes"][:3]
+    ]

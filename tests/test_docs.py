@@ -1,0 +1,291 @@
+"""The documentation inside the App: rendered as committed, whole in its links, served by Nautobot, and true."""
+
+import json
+import re
+import shlex
+from html.parser import HTMLParser
+
+import pytest
+from django.apps import apps
+from django.contrib.auth import get_user_model
+from django.test import Client
+from django.urls import reverse
+from nautobot.core.models.generics import PrimaryModel
+from nautobot.core.templatetags.helpers import get_docs_url
+
+from development.docs import DOCS, render, sources
+from development.paths import REPOSITORY
+from nautobot_pve_ipam import errors, metrics
+from nautobot_pve_ipam.api.next_free_ip import QuerySerializer
+from nautobot_pve_ipam.api.pve import AddressHookSerializer, SubnetRequestSerializer
+from nautobot_pve_ipam.api.requests import AddressRequestSerializer
+from nautobot_pve_ipam.rights import HOOK_RIGHTS
+from tests.networks import Network
+
+APP = "nautobot_pve_ipam"
+MODELS = [model for model in apps.get_app_config(APP).get_models() if model.__name__ != "IdempotencyKey"]
+#: What every primary model of Nautobot has.
+COMMON_FIELDS = {field.name for field in PrimaryModel._meta.get_fields()} | {"id"}
+EXAMPLE = re.compile(r"```sh\n(.*?)```\n```\n(\d+) [\w ]+\n(.*?)```", re.DOTALL)
+REFUSED = re.compile(r"^\| `([{\[].*)` \| (\d{3}) (.*) \|$", re.MULTILINE)
+PAGES = [str(source.relative_to(DOCS).with_suffix(".html")) for source in sources()]
+
+
+def text_of(name):
+    return (DOCS / name).read_text(encoding="utf-8")
+
+
+def code_in(name):
+    """All words in backticks or code blocks of a page."""
+    text = text_of(name)
+    code = re.findall(r"```.*?```|`[^`]+`", text, re.DOTALL)
+    return set(re.findall(r"[\w.]+", " ".join(code)))
+
+
+class Links(HTMLParser):
+    """What a page refers to and can be referred to by."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.links, self.ids, self.tags, self.pictures = [], set(), set(), []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        attributes = dict(attrs)
+        self.tags.add(tag)
+        if "id" in attributes:
+            self.ids.add(attributes["id"])
+        if tag == "img":
+            self.pictures.append(attributes)
+        elif "href" in attributes:
+            self.links.append(attributes["href"])
+
+
+@pytest.mark.parametrize("source", sources(), ids=PAGES)
+def test_the_committed_page_is_what_its_source_renders_to(source):
+    assert source.with_suffix(".html").read_text(encoding="utf-8") == render(source), "run `make docs`"
+
+
+def test_every_page_has_a_source():
+    assert {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.html")} == set(PAGES)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere_within_the_app(page):
+    found = Links(text_of(page))
+    assert not found.tags & {"script", "iframe"}
+    for target in found.links:
+        path, _, anchor = target.partition("#")
+        assert not re.match(r"\w+:|/", path), f"{target} leads out of the documentation"
+        led_to = (DOCS / page).parent / path if path else DOCS / page
+        assert led_to.resolve().is_relative_to(DOCS)
+        assert led_to.is_file(), target
+        assert not anchor or anchor in Links(led_to.read_text(encoding="utf-8")).ids, target
+
+
+def test_pictures_are_there_and_told_in_words():
+    pictures = [picture for page in PAGES for picture in Links(text_of(page)).pictures]
+    assert pictures
+    assert {picture["src"] for picture in pictures if not (DOCS / picture["src"]).is_file()} == set()
+    assert all(picture["alt"] for picture in pictures)
+
+
+def test_the_readme_leads_to_pages_that_are_there():
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    named = re.findall(rf"\]\(({APP}/docs/[^)#]+)", readme)
+    assert named
+    assert [path for path in named if not (REPOSITORY / path).is_file()] == []
+
+
+@pytest.fixture
+def reader(db):
+    """A user without any permission, logged in."""
+    client = Client()
+    client.force_login(get_user_model().objects.create_user("reader"))
+    return client
+
+
+@pytest.mark.parametrize("path", [*PAGES, "style.css"])
+def test_nautobot_serves_it_to_who_is_logged_in(reader, path):
+    answer = reader.get(f"/docs/pve-ipam/{path}")
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"] == ("text/css" if path.endswith("css") else "text/html")
+    assert b"".join(answer.streaming_content) == (DOCS / path).read_bytes()
+
+
+def test_the_short_address_leads_to_the_first_page(reader):
+    assert reader.get("/docs/pve-ipam/").headers["Location"] == "/docs/pve-ipam/index.html"
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_nautobot_finds_the_page_of_a_model(reader, model):
+    url = get_docs_url(model)
+    assert url == f"/docs/pve-ipam/models/{model._meta.model_name}.html"
+    assert reader.get(url).status_code == 200
+
+
+@pytest.mark.parametrize("model", [m for m in MODELS if m.__name__ != "SDNDHCPRange"], ids=lambda m: m.__name__)
+def test_a_models_form_links_to_its_page(model, db):
+    client = Client()
+    client.force_login(get_user_model().objects.create_superuser("root"))
+    form = client.get(reverse(f"plugins:{APP}:{model._meta.model_name}_add"))
+    assert f'href="{get_docs_url(model)}"' in form.content.decode()
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_every_field_of_a_model_is_told(model):
+    own = {field.name for field in (*model._meta.fields, *model._meta.many_to_many)} - COMMON_FIELDS
+    assert own - code_in(f"models/{model._meta.model_name}.md") == set()
+
+
+@pytest.mark.parametrize(
+    ("page", "serializer"),
+    [
+        ("next_free_ip.md", AddressRequestSerializer),
+        ("next_free_ip.md", QuerySerializer),
+        ("pve.md", SubnetRequestSerializer),
+        ("pve.md", AddressHookSerializer),
+    ],
+)
+def test_every_field_of_a_request_is_told(page, serializer):
+    assert set(serializer().fields) - code_in(page) - {"address"} == set()
+
+
+def test_every_error_is_told():
+    def kinds(base):
+        for kind in base.__subclasses__():
+            yield kind
+            yield from kinds(kind)
+
+    told = {name: text_of(name) for name in ("next_free_ip.md", "pve.md")}
+    for kind in kinds(errors.PVEIPAMError):
+        assert any(f"`{kind.code}`" in text for text in told.values()), kind.code
+    for kind in (errors.InvalidRequest, errors.Missing, errors.NoFreeAddress, errors.KeyReused, errors.Unavailable):
+        assert f"| {kind.status} | `{kind.code}`" in told["next_free_ip.md"]
+
+
+def test_settings_and_permissions_are_told():
+    told = code_in("admin.md")
+    assert set(apps.get_app_config(APP).default_settings) - told == set()
+    assert set(HOOK_RIGHTS) - told == set()
+
+
+def test_metrics_are_told(db):
+    exported = {family.name for collect in metrics.metrics for family in collect()}
+    exported |= {f"{counter._name}_total" for counter in (metrics.addresses_allocated, metrics.requests_exhausted)}
+    assert exported - code_in("pages.md") == set()
+
+
+@pytest.fixture(scope="module")
+def demo(live):
+    """The subnet of the demo as it is when its guests have their addresses, in a namespace of its own."""
+    network = Network(live)
+    base, mine = f"namespaces/{network.name}", {"zone": "simple1"}
+    ranges = [{"start": "10.0.0.100", "end": "10.0.0.149"}, {"start": "10.0.0.150", "end": "10.0.0.199"}]
+    subnet = {**mine, "vnet": "vnet0", "gateway": "10.0.0.1", "dhcp_ranges": ranges}
+    assert live.request("PUT", f"{base}/subnets/10.0.0.0-24/", subnet).status == 201
+    assert live.request("PUT", f"{base}/ips/10.0.0.1/", {**mine, "gateway": True}).status == 201
+    for number in range(100, 104):
+        guest = {**mine, "mac": f"BC:24:11:00:00:{number:X}"}
+        assert live.request("PUT", f"{base}/ips/10.0.0.{number}/", guest).status == 201
+    return network
+
+
+def test_the_examples_of_next_free_ip_are_true(demo):
+    examples = EXAMPLE.findall(text_of("next_free_ip.md"))
+    assert len(examples) == 6
+    for command, status, answer in examples:
+        url, body, key = parsed(command)
+        url = url.replace("/pve/", f"/{demo.name}/")
+        headers = {"Idempotency-Key": f"{key} {demo.name}"} if key else {}
+        got = demo.live.request("GET" if body is None else "POST", url, body, headers=headers)
+        assert (got.status, got.body) == (int(status), got.body), got.reason
+        assert_told(json.loads(answer.replace('"pve"', json.dumps(demo.name))), got.body)
+
+
+def test_the_sentences_of_refused_requests_are_true(demo):
+    rows = REFUSED.findall(text_of("next_free_ip.md"))
+    assert len(rows) == 16
+    for body, status, sentence in rows:
+        got = demo.post("10.0.0.0-24", json.loads(body))
+        expected = sentence.replace("namespace pve", f"namespace {demo.name}")
+        assert (got.status, got.reason) == (int(status), expected)
+
+
+def test_the_sentences_that_pve_is_told_are_true(live):
+    """Each request is refused with a sentence and code of the table, and all such sentences are met."""
+    sentences = {}
+    for row in re.findall(r"^\| `.*\|$", text_of("pve.md").partition("## When something is refused")[2], re.MULTILINE):
+        sentence, code, _why = row.strip("| ").split(" | ")
+        if code not in ("`permission_denied`", "`unavailable`") and "is not served" not in sentence:
+            words = re.escape(sentence.strip("`")).replace(r"\.\.", ".+")
+            sentences[re.compile(re.sub(r"\b[A-Z]\b", r"\\S+", words))] = code.strip("`")
+    network = Network(live)
+    base = f"namespaces/{network.name}"
+    alpha, beta = ({"zone": "z1", "vnet": "v1", "cluster": f"{name}-{network.name}"} for name in ("alpha", "beta"))
+    network.prefix("10.1.0.0/24")
+    network.prefix("10.2.0.0/24")
+    network.address("10.2.0.9/24")
+    network.range("10.2.0.20", "10.2.0.29")
+    for body, subnet in ((alpha, "10.3.0.0-24"), (beta, "10.3.0.0-24"), ({**alpha, "adopt": True}, "10.2.0.0-24")):
+        assert live.request("PUT", f"{base}/subnets/{subnet}/", body).status == 201
+    assert live.request("PUT", f"{base}/subnets/10.4.0.0-24/", beta).status == 201
+    guest = {**alpha, "hostname": "web1", "mac": "BC:24:11:00:00:01"}
+    assert live.request("PUT", f"{base}/ips/10.3.0.5/", guest).status == 201
+    network.address("10.4.0.9/24")
+    only = {"range_start": "10.3.0.5", "range_end": "10.3.0.5"}
+    met = set()
+    for method, path, body in (
+        ("GET", "namespaces/nowhere/", None),
+        ("PUT", f"{base}/subnets/10.1.0.0-24/", alpha),
+        ("PUT", f"{base}/subnets/10.2.0.0-24/", {**alpha, "dhcp_ranges": [{"start": "10.2.0.20", "end": "10.2.0.29"}]}),
+        ("PUT", f"{base}/subnets/10.2.0.0-24/", {**alpha, "dhcp_ranges": [{"start": "10.2.0.25", "end": "10.2.0.35"}]}),
+        ("PUT", f"{base}/subnets/10.3.0.0-25/", alpha),
+        ("DELETE", f"{base}/subnets/10.3.0.0-24/", alpha),
+        ("DELETE", f"{base}/subnets/10.4.0.0-24/", beta),
+        ("PUT", f"{base}/ips/10.3.0.5/", {**beta, "mac": "BC:24:11:00:00:02"}),
+        ("PUT", f"{base}/ips/10.2.0.9/", alpha),
+        ("PUT", f"{base}/ips/10.3.0.6/", guest),
+        ("PUT", f"{base}/ips/10.9.0.1/", alpha),
+        ("DELETE", f"{base}/ips/10.3.0.5/", beta),
+        ("DELETE", f"{base}/ips/10.2.0.9/", alpha),
+        ("POST", f"{base}/subnets/10.1.0.0-24/next-free-ip/", {"zone": "z1", "cluster": alpha["cluster"]}),
+        ("POST", f"{base}/subnets/10.3.0.0-24/next-free-ip/", {"cluster": "nobody"}),
+        ("POST", f"{base}/subnets/10.3.0.0-24/next-free-ip/", only),
+        ("POST", f"{base}/subnets/10.3.0.0-24/next-free-ip/", b"wrong token"),
+    ):
+        answer = live.request(method, path, body, token="0" * 40 if isinstance(body, bytes) else live.token)
+        told = [sentence for sentence in sentences if sentence.fullmatch(answer.reason)]
+        assert [sentences[sentence] for sentence in told] == [answer.body["code"]], answer.reason
+        met.update(told)
+    assert met == set(sentences)
+
+
+def parsed(command):
+    """Path below the App's API, JSON body or None, and Idempotency-Key of a curl command."""
+    words = iter(shlex.split(command.replace("\\\n", " "))[1:])
+    url, body, key = "", None, None
+    for word in words:
+        if word == "-d":
+            body = json.loads(next(words))
+        elif word == "-H":
+            name, _, value = next(words).partition(": ")
+            key = value if name == "Idempotency-Key" else key
+        else:
+            url = word.removeprefix("$API/")
+    return url, body, key
+
+
+def assert_told(told, got):
+    """`got` is as told, but for ids and URLs; what is told may be less than all."""
+    if isinstance(told, dict):
+        for name, value in told.items():
+            assert name in got
+            if name not in ("id", "url"):
+                assert_told(value, got[name])
+    elif isinstance(told, list):
+        assert len(told) == len(got)
+        for one, other in zip(told, got, strict=True):
+            assert_told(one, other)
+    else:
+        assert told == got
