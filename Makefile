@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
-.PHONY: help install demo demo-up demo-down demo-check test bench bench-quick docs lint deb test-perl lint-perl
+.PHONY: help install demo demo-up demo-down demo-check test bench bench-quick docs screenshots lint deb test-perl lint-perl
 
 help:
 	@echo "make demo         a Nautobot with a small PVE network, until Ctrl-C"
@@ -14,6 +14,7 @@ help:
 	@echo "make test         all tests (ARGS='-k mac' for some)"
 	@echo "make bench        side by side with Nautobot core; make bench-quick for a first look"
 	@echo "make docs         the App's documentation, from nautobot_pve_ipam/docs/*.md to the HTML beside it"
+	@echo "make screenshots  the documentation's pictures of the pages, taken by the browser tests"
 	@echo "make lint         ruff, mypy"
 	@echo "make deb          the Debian package for PVE nodes; make test-perl, make lint-perl: its plugin alone"
 
@@ -36,6 +37,9 @@ bench-quick: $(READY)
 
 docs: $(READY)
 	@$(BIN)/python -m development.docs
+
+screenshots: $(READY)
+	CI=true NAUTOBOT_PVE_IPAM_SCREENSHOTS=nautobot_pve_ipam/docs/images $(BIN)/python -m pytest tests/browser -k everybody
 
 deb test-perl lint-perl:
 	$(MAKE) -C pve $@

@@ -19,6 +19,7 @@ class NautobotPVEIPAMConfig(NautobotAppConfig):
     version = __version__
     author = "The nautobot-pve-ipam developers"
     base_url = "pve-ipam"
+    docs_view_name = "plugins:nautobot_pve_ipam:docs"
     min_version = "3.2.0"
     max_version = "3.99"
     default_settings = {

@@ -83,7 +83,6 @@ def scope_of(prefix, *, cluster=None, zone=None) -> Scope:
     owner = find_cluster(cluster)
     subnet = find_subnet(prefix, owner, zone)
     if subnet is None and (owner or zone):
-        where = f"zone {zone}" if zone else "any zone"
-        whose = f" of cluster {cluster}" if cluster else ""
-        raise Missing(f"{where}{whose} has no subnet {prefix.prefix} in namespace {prefix.namespace.name}")
+        whose = " of ".join(f"{what} {name}" for what, name in (("zone", zone), ("cluster", cluster)) if name)
+        raise Missing(f"{whose} has no subnet {prefix.prefix} in namespace {prefix.namespace.name}")
     return Scope(owner, subnet)

@@ -7,7 +7,7 @@ these the parts without an address.
 
 from collections import deque
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from uuid import UUID
 
 import netaddr
@@ -18,8 +18,10 @@ from nautobot.ipam.models import IPAddress, Prefix
 from nautobot_pve_ipam.cursors import Cursor
 from nautobot_pve_ipam.free_addresses import IPV4_BITS, IPV6_BITS, Interval, gaps, merged, runs, skipping, usable
 
-#: Rows per query: enough that a sparse prefix needs one page, few enough that a page costs nothing.
+#: Rows of the first query: enough that a sparse prefix needs one page, few enough that a page costs nothing...
 PAGE = 64
+#: ... and, four times more with each page, at most so many of those that follow.
+PAGE_MAX = 1024
 #: A page without a gap hints at a dense stretch: the database then counts this many addresses at once...
 DENSE_STEP = 1024
 #: ... and at most this many.
@@ -105,10 +107,13 @@ def free_intervals(prefix, first, last, *, exclude=(), skip_ranges):
     if first > last:
         return
     exclude = sorted((*exclude, *_exclusive_from_outside(prefix)))
+    # Of the prefixes around a region alone: their number is limited by the lengths that there are.
+    ranges_of = lru_cache(IPV6_BITS)(partial(_ranges, prefix.ip_version, last, skip_ranges))
+    addresses_of = lru_cache(IPV6_BITS)(partial(taken, prefix.ip_version, last))
     for start, end, owners in regions(prefix, first, last):
-        ranges = (_ranges(owner, prefix.ip_version, start, end, block_all=skip_ranges) for owner in owners)
+        ranges = (ranges_of(owner).between(start, end) for owner in owners)
         for low, high in gaps(start, end, merged(exclude, *ranges)):
-            yield from gaps(low, high, taken(owners[-1], prefix.ip_version, low, high))
+            yield from gaps(low, high, addresses_of(owners[-1]).between(low, high))
 
 
 @dataclass(frozen=True)
@@ -158,6 +163,7 @@ class _Children:
         self._inside = [_id(prefix.namespace_id), prefix.ip_version, prefix.prefix_length]
         self._last = _packed(last, self._version)
         self._after = None  # the next page begins behind this network and length; None: there is none
+        self._limit = PAGE
         rows = self._read(self._around(first, prefix.prefix_length), self._page(first, 0))
         #: The children around `first` that begin before it, outermost first.
         self.around_first = sorted((row for row in rows if row.first < first), key=lambda row: row.length)
@@ -176,11 +182,12 @@ class _Children:
             " ORDER BY network, prefix_length LIMIT %s"
         )
         begin = _packed(network, self._version)
-        return condition, [begin, self._last, begin, length, PAGE]
+        return condition, [begin, self._last, begin, length, self._limit]
 
     def _take_page(self, rows):
         self._rows.extend(rows)
-        self._after = (rows[-1].first, rows[-1].length) if len(rows) == PAGE else None
+        self._after = (rows[-1].first, rows[-1].length) if len(rows) == self._limit else None
+        self._limit = min(self._limit * 4, PAGE_MAX)
 
     def peek(self):
         if not self._rows and self._after is not None:
@@ -207,29 +214,63 @@ class _Children:
         ]
 
 
-def _ranges(parent_id, ip_version, first, last, *, block_all):
-    """The IP address ranges of one prefix as ordered intervals from `first` on, page by page.
+class _Pages:
+    """Ordered intervals of one prefix, read page by page, and asked for one part of the prefix after the other.
+
+    `read(address, limit)` returns the intervals that reach behind `address` and where to read on, or None.
+    """
+
+    def __init__(self, read):
+        self._read = read
+        self._limit = PAGE
+        self._rows = deque()
+        self._next = 0
+
+    def between(self, first, last):
+        """Those that reach into `first`..`last`. Each part that is asked for begins behind the one before."""
+        while True:
+            while self._rows and self._rows[0][1] < first:
+                self._rows.popleft()
+            if self._rows:
+                start, end = self._rows[0]
+                if start > last:
+                    return
+                yield start, end
+                first = end + 1
+                if end >= last:
+                    return  # perhaps it reaches into the next part, too
+            elif self._next is None or self._next > last:
+                return
+            else:
+                rows, self._next = self._read(max(self._next, first), self._limit)
+                self._rows.extend(rows)
+                self._limit = min(self._limit * 4, PAGE_MAX)
+
+
+def _ranges(ip_version, last, block_all, parent_id):
+    """The IP address ranges of one prefix as ordered intervals.
 
     A range that does not block is told as an empty interval `(start, start - 1)`: it takes nothing away, but lets a
     search stop there instead of reading on until a range that blocks.
     """
     ranges = "FROM ipam_ipaddressrange WHERE parent_id = %s AND ip_version = %s AND"
-    # Ranges of one prefix never overlap, so only the last that starts before `first` can reach into it.
+    # Ranges of one prefix never overlap, so only the last that starts before a place can reach into it.
     sql = (
         f"SELECT start_host, end_host, is_exclusive {ranges} start_host >= COALESCE((SELECT start_host {ranges}"
         " start_host <= %s ORDER BY start_host DESC LIMIT 1), %s) AND start_host <= %s ORDER BY start_host LIMIT %s"
     )
-    at = first
-    while True:
-        begin, end = _packed(at, ip_version), _packed(last, ip_version)
-        page = _rows(sql, [parent_id, ip_version, parent_id, ip_version, begin, begin, end, PAGE])
-        for start_host, end_host, is_exclusive in page:
-            start = _number(start_host)
-            if start >= at or at == first:  # a later page begins with the range that the one before ended with
-                yield start, _number(end_host) if block_all or is_exclusive else start - 1
-        if len(page) < PAGE:
-            return
-        at = start + 1
+    end = _packed(last, ip_version)
+
+    def read(address, limit):
+        begin = _packed(address, ip_version)
+        page = _rows(sql, [parent_id, ip_version, parent_id, ip_version, begin, begin, end, limit])
+        intervals = [
+            (start, _number(end_host) if block_all or is_exclusive else start - 1)
+            for start, end_host, is_exclusive in ((_number(row[0]), *row[1:]) for row in page)
+        ]
+        return intervals, intervals[-1][0] + 1 if len(page) == limit else None
+
+    return _Pages(read)
 
 
 def _exclusive_from_outside(prefix):
@@ -242,22 +283,23 @@ def _exclusive_from_outside(prefix):
     return _ranges_around(prefix, *span(prefix), "r.is_exclusive AND p.prefix_length < %s", prefix.prefix_length)
 
 
-def taken(parent_id, ip_version, first, last):
-    """The addresses that hang on one prefix between `first` and `last`, as ordered intervals, page by page."""
+def taken(ip_version, last, parent_id):
+    """The addresses that hang on one prefix, up to `last`, as ordered intervals."""
     sql = "SELECT host FROM ipam_ipaddress WHERE parent_id = %s AND host >= %s AND host <= %s ORDER BY host LIMIT %s"
     end = _packed(last, ip_version)
-    at = first
-    while at <= last:
-        page = [_number(host) for (host,) in _rows(sql, [parent_id, _packed(at, ip_version), end, PAGE])]
-        yield from runs(page)
-        if len(page) < PAGE:
-            return
-        at = page[-1] + 1
-        if page[-1] - page[0] == PAGE - 1:
-            dense_end = _dense_until(parent_id, ip_version, at, last)
-            if dense_end >= at:
-                yield at, dense_end
-                at = dense_end + 1
+
+    dense = False
+
+    def read(address, limit):
+        nonlocal dense
+        if dense and (dense_end := _dense_until(parent_id, ip_version, address, last)) >= address:
+            dense = False
+            return [(address, dense_end)], dense_end + 1
+        page = [_number(host) for (host,) in _rows(sql, [parent_id, _packed(address, ip_version), end, limit])]
+        dense = len(page) == limit and page[-1] - page[0] == limit - 1
+        return list(runs(page)), page[-1] + 1 if len(page) == limit else None
+
+    return _Pages(read)
 
 
 def _dense_until(parent_id, ip_version, first, last):

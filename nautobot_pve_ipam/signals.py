@@ -6,10 +6,12 @@ CLUSTER_STATUSES = ("Active", "Planned", "Staging", "Maintenance", "Offline", "D
 
 def offer_cluster_statuses(sender, *, apps, **kwargs):
     """Let PVE clusters have Nautobot's usual statuses, unless they have any already: an admin's edit stays."""
+    try:
+        cluster_model = apps.get_model("nautobot_pve_ipam", "PVECluster")
+    except LookupError:  # migrated back to nothing: the App is being uninstalled
+        return
     status_model = apps.get_model("extras", "Status")
-    content_type = apps.get_model("contenttypes", "ContentType").objects.get_for_model(
-        apps.get_model("nautobot_pve_ipam", "PVECluster")
-    )
+    content_type = apps.get_model("contenttypes", "ContentType").objects.get_for_model(cluster_model)
     if status_model.objects.filter(content_types=content_type).exists():
         return
     for status in status_model.objects.filter(name__in=CLUSTER_STATUSES):

@@ -80,7 +80,7 @@ def delete_subnet(record: SDNSubnet, *, user) -> None:
         guests = record.allocations.filter(is_gateway=False)
         if guest := guests.first():
             raise SubnetNotEmpty(
-                f"subnet {prefix} still holds {guests.count()} guest addresses, the first is {guest.ip_address}"
+                f"subnet {prefix} is not empty, guest addresses in it: {guests.count()}, the first {guest.ip_address}"
             )
         others = SDNSubnet.objects.filter(prefix=prefix).exclude(pk=record.pk)
         goes = not record.adopted and not others.exists()

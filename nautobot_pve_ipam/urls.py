@@ -1,6 +1,7 @@
 """Routes of the pages, below /plugins/pve-ipam/."""
 
 from django.urls import path
+from django.views.generic import RedirectView
 from nautobot.apps.urls import NautobotUIViewSetRouter
 
 from nautobot_pve_ipam import address_pages, views
@@ -22,5 +23,11 @@ urlpatterns = [
     ),
     path("subnets/<uuid:pk>/allocate/", address_pages.SubnetAllocateView.as_view(), name="sdnsubnet_allocate"),
     path("allocations/<uuid:pk>/release/", address_pages.ReleaseView.as_view(), name="allocation_release"),
+    path(
+        "docs/",
+        RedirectView.as_view(pattern_name="docs_file"),
+        {"app_base_url": "pve-ipam", "path": "index.html"},
+        name="docs",
+    ),
     *router.urls,
 ]

@@ -11,6 +11,7 @@ from datetime import timedelta
 
 import netaddr
 from django.conf import settings
+from django.db import transaction
 from django.utils import timezone
 from nautobot.ipam.models import Prefix
 from rest_framework.response import Response
@@ -257,10 +258,11 @@ class AddressesView(FacadeView):
         body = self.body(request)
         ip = self.address(without_mask(body.get("address")))
         guest = self.guest(body)
-        held = hooks.put_address(caller, ip, guest, adopt=may_adopt(), own_subnet_only=True)
-        if guest.is_gateway and held.allocation.subnet:
-            record = self.records(caller).get(prefix=held.allocation.subnet.prefix_id)
-            subnets.learn_gateway(record, held.address.host, vnet_named_by(guest.hostname), user=request.user)
+        with transaction.atomic():
+            held = hooks.put_address(caller, ip, guest, adopt=may_adopt(), own_subnet_only=True)
+            if guest.is_gateway and held.allocation.subnet:
+                record = self.records(caller).get(prefix=held.allocation.subnet.prefix_id)
+                subnets.learn_gateway(record, held.address.host, vnet_named_by(guest.hostname), user=request.user)
         return Response(address_answer(held), status=201)
 
 
@@ -286,9 +288,10 @@ class AddressView(FacadeView):
         )
         if record and not held.is_gateway:
             raise NotOurs(f"address {held.ip_address} is no gateway, a guest holds it")
-        if record:
-            subnets.learn_gateway(record, None, user=request.user)
-        hooks.delete_address(caller, netaddr.IPAddress(host))
+        with transaction.atomic():
+            hooks.delete_address(caller, netaddr.IPAddress(host))
+            if record:
+                subnets.learn_gateway(record, None, user=request.user)
         return Response(status=204)
 
 
@@ -347,11 +350,16 @@ def half_made(record):
 
     PVE asks for the prefix of a subnet with ranges only to add or to delete it.
     """
-    return record.dhcp_ranges.exists() and not record.allocations.exists()
+    return record.dhcp_ranges.exists() and unaddressed(record)
 
 
 def in_the_making(record):
-    return not record.allocations.exists() and timezone.now() - record.created < IN_THE_MAKING
+    return timezone.now() - record.created < IN_THE_MAKING and unaddressed(record)
+
+
+def unaddressed(record):
+    """No guest, no gateway; one shared with another cluster is noted, though the allocation is the other's."""
+    return record.gateway is None and not record.allocations.exists()
 
 
 def vnet_named_by(hostname):

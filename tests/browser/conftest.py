@@ -17,7 +17,7 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking",
 TIMEOUT_MILLISECONDS = 20_000
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="session", autouse=True)  # first of all: without a browser no server need be started
 def chromium() -> str:
     """Path of the browser. Without one these tests are skipped, or fail where CI says that there must be one."""
     path = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -79,6 +79,9 @@ def network(live: Live) -> PVENetwork:
 
 @pytest.fixture(scope="session")
 def images() -> Path | None:
-    """Where screenshots for the documentation go, when they are asked for."""
+    """Where screenshots for the documentation go, when they are asked for (make screenshots)."""
     directory = os.environ.get("NAUTOBOT_PVE_IPAM_SCREENSHOTS")
-    return Path(directory) if directory else None
+    if not directory:
+        return None
+    Path(directory).mkdir(parents=True, exist_ok=True)
+    return Path(directory)

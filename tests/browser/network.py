@@ -1,6 +1,6 @@
 """A small office's PVE in the live Nautobot, told over the PVE hooks as a PVE node tells it."""
 
-import uuid
+import ipaddress
 from typing import Any
 
 from tests.live import Live
@@ -12,14 +12,14 @@ LARGE = "10.4.0.0/16"
 
 
 class PVENetwork:
-    """Namespace of its own: 10.0.0.0/24 with a gateway, two DHCP ranges (12 of 50 and 43 of 50 in use), two plain
-    addresses, an exclusive range and a child prefix; an IPv6 subnet; 10.4.0.0/16.
+    """Namespace "office": 10.0.0.0/24 with a gateway, two DHCP ranges (12 of 50 and 43 of 50 in use), two plain
+    addresses, an exclusive range and a child prefix; an IPv6 subnet; 10.4.0.0/16, whose /24 networks
+    are empty (10.4.0.0) to full.
     """
 
     def __init__(self, live: Live) -> None:
         self._live = live
-        self.name = f"office-{uuid.uuid4().hex[:8]}"
-        self.cluster = f"lab-{uuid.uuid4().hex[:4]}"
+        self.name, self.cluster = "office", "lab"
         self._core("namespaces", {"name": self.name})
         self.subnet = self._subnet(SUBNET, "10.0.0.1", [("10.0.0.100", "10.0.0.149"), ("10.0.0.150", "10.0.0.199")])
         self.subnet6 = self._subnet(SUBNET6, "2001:db8:10::1", [("2001:db8:10::100", "2001:db8:10::1ff")])
@@ -35,8 +35,7 @@ class PVENetwork:
         )
         self._core("prefixes", {"prefix": "10.0.0.240/28"})
         self.large = self._core("prefixes", {"prefix": LARGE})
-        for third in (0, 1, 7, 200):
-            self._core("ip-addresses", {"address": f"10.4.{third}.9/16"})
+        self._fill(self.large["id"])
 
     @property
     def subnet_page(self) -> str:
@@ -64,6 +63,18 @@ class PVENetwork:
         )
         self._hook("PUT", f"ips/{gateway}/", {"hostname": "gw", "gateway": True, "zone": "simple1", "vnet": "vnet0"})
         return made
+
+    def _fill(self, prefix_id: str) -> None:
+        """Use 37 addresses of 10.4.1.0/24, 74 of 10.4.2.0/24 and so on, in one statement."""
+        with self._live.connect() as connection, connection.cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO ipam_ipaddress (id, created, last_updated, _custom_field_data, host, mask_length,"
+                " dns_name, description, status_id, ip_version, parent_id, type)"
+                " SELECT gen_random_uuid(), now(), now(), '{}', int4send(%s + n), 16, '', '', extras_status.id, 4, %s,"
+                " 'host' FROM generate_series(0, 65535) AS n, extras_status"
+                " WHERE n %% 256 < n / 256 * 37 %% 300 AND extras_status.name = 'Active'",
+                [int(ipaddress.ip_network(LARGE)[0]), prefix_id],
+            )
 
     def _hook(self, method: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
         answer = self._live.request(method, f"namespaces/{self.name}/{path}", {**body, "cluster": self.cluster})

@@ -89,10 +89,10 @@ def test_preview_follows_the_bounds(page: Page, network: PVENetwork):
 
 def test_large_network_opens_into_its_cells(page: Page, network: PVENetwork):
     page.goto(network.large_map)
-    page.get_by_role("link", name="10.4.7.0/24: 1 of 256 in use").click()
-    expect(cell(page, "10.4.7.9")).to_have_attribute("aria-label", "10.4.7.9: in use, without a guest")
+    page.get_by_role("link", name="10.4.1.0/24: 37 of 256 in use").click()
+    expect(cell(page, "10.4.1.9")).to_have_attribute("aria-label", "10.4.1.9: in use, without a guest")
     page.get_by_role("link", name="10.4.0.0/16", exact=True).click()
-    expect(page.get_by_role("link", name="10.4.200.0/24: 1 of 256 in use")).to_be_visible()
+    expect(page.get_by_role("link", name="10.4.200.0/24: 200 of 256 in use")).to_be_visible()
 
 
 @pytest.fixture(scope="module")
@@ -103,8 +103,8 @@ def places(network: PVENetwork) -> dict[str, str]:
         "home": "/",
         "subnet": network.subnet_page,
         "subnet-ipv6": f"{base}/subnets/{network.subnet6['id']}/",
-        "address-map-large": network.large_map,
-        "address-map-block": f"{network.large_map}?block=10.4.7.0/24",
+        "prefix-map": network.large_map,
+        "prefix-map-block": f"{network.large_map}?block=10.4.1.0/24",
         "allocate": f"{base}/subnets/{network.subnet['id']}/allocate/",
         "allocation": network.allocation("web1"),
         "release": f"{network.allocation('web1')}release/",
@@ -114,9 +114,20 @@ def places(network: PVENetwork) -> dict[str, str]:
 
 
 PLACES = (
-    "home", "subnet", "subnet-ipv6", "address-map-large", "address-map-block", "allocate", "allocation", "release",
+    "home", "subnet", "subnet-ipv6", "prefix-map", "prefix-map-block", "allocate", "allocation", "release",
     "allocations", "subnets",
 )  # fmt: skip
+
+
+#: What the documentation shows.
+IMAGES = {
+    ("home", "light"): "home.png",
+    ("allocations", "light"): "allocations.png",
+    ("subnet", "light"): "subnet.png",
+    ("subnet", "dark"): "subnet-dark.png",
+    ("prefix-map", "light"): "prefix-map.png",
+    ("allocate", "light"): "allocate.png",
+}
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -129,9 +140,9 @@ def test_can_be_used_by_everybody(place: str, page: Page, places: dict[str, str]
     colours = {"include": [[ours]], "exclude": [[selector] for selector in NAUTOBOTS_COLOURS]}
     assert violations(page, colours, {"runOnly": ["color-contrast"]}) == []
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
-    if images:
-        images.mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=images / f"{place}-{theme}.png")
+    if images and (name := IMAGES.get((place, theme))):
+        page.set_viewport_size({"width": 1500, "height": 1250 if place == "subnet" else 950})
+        page.screenshot(path=images / name)
 
 
 def violations(page: Page, context: list | dict, options: dict) -> list[tuple[str, str, str]]:

@@ -9,6 +9,7 @@ from nautobot_pve_ipam.occupancy import to_int
 
 _OBJECT = "id, created, last_updated, _custom_field_data, status_id"
 _VALUES = "gen_random_uuid(), now(), now(), '{}', %(status)s"
+_STARTS = "generate_series(%(start)s::bigint, %(start)s + (%(count)s - 1) * %(every)s, %(every)s)"
 
 
 class Ground:
@@ -32,21 +33,28 @@ class Ground:
             prefix,
         )
 
-    def children(self, prefix, count, *, every, size, type):
-        """`count` child prefixes of `size` addresses (a power of 2), one `every` so many addresses."""
-        bits = 32 if prefix.ip_version == 4 else 128
+    def children(self, prefix, count, *, every, size, type, start=0):
+        """`count` child prefixes of `size` addresses (a power of 2), one `every` so many addresses from `start` on."""
         self._execute(
             "INSERT INTO ipam_prefix (id, created, last_updated, _custom_field_data, status_id, network, broadcast,"
             " prefix_length, description, type, ip_version, namespace_id, parent_id)"
             f" SELECT {_VALUES}, {_host(prefix, 'n')}, {_host(prefix, 'n + %(size)s - 1')}, %(child)s, '', %(type)s,"
-            " %(version)s, %(namespace)s, %(parent)s"
-            " FROM generate_series(0::bigint, (%(count)s - 1) * %(every)s, %(every)s) AS n",
+            f" %(version)s, %(namespace)s, %(parent)s FROM {_STARTS} AS n",
             prefix,
-            count=count,
-            every=every,
-            size=size,
+            **_children(count, every, size, start),
             type=type,
-            child=bits - size.bit_length() + 1,
+        )
+
+    def use_children(self, prefix, count, *, every, size, start=0):
+        """Use all addresses of child prefixes that `children` made."""
+        self._execute(
+            f"INSERT INTO ipam_ipaddress ({_OBJECT}, host, mask_length, dns_name, description, ip_version, parent_id,"
+            f" type) SELECT {_VALUES}, {_host(prefix, 'n + m')}, %(length)s, '', '', %(version)s, child.id, 'host'"
+            f" FROM {_STARTS} AS n JOIN ipam_prefix child ON child.namespace_id = %(namespace)s"
+            f" AND child.network = {_host(prefix, 'n')} AND child.prefix_length = %(child)s,"
+            " generate_series(0, %(size)s - 1) AS m",
+            prefix,
+            **_children(count, every, size, start),
         )
 
     def ranges(self, prefix, numbers, *, size, is_exclusive=False, role=None):
@@ -88,6 +96,10 @@ def _host(prefix, number):
     if prefix.ip_version == 4:
         return f"int4send((%(network)s + {number})::int4)"
     return f"%(network)s::bytea || int8send({number})"
+
+
+def _children(count, every, size, start):
+    return {"count": count, "every": every, "size": size, "start": start, "child": 33 - size.bit_length()}
 
 
 def _upper_half(prefix):

@@ -1,0 +1,98 @@
+"""Prefixes with `used` addresses each, and the search in each of them that has to cross what is used."""
+
+from nautobot_pve_ipam.occupancy import Search, span
+
+CHILDREN = 5000
+RANGES = 2000
+
+
+def dense(ground, used):
+    prefix = ground.prefix("10.0.0.0/12")
+    ground.use(prefix, f"generate_series(1::bigint, {used})")
+    return Search(prefix)
+
+
+def ipv6(ground, used):
+    prefix = ground.prefix("2001:db8:10::/64")
+    ground.use(prefix, f"generate_series(1::bigint, {used})")
+    return Search(prefix)
+
+
+def alternating(ground, used):
+    prefix = ground.prefix("10.0.0.0/12")
+    ground.use(prefix, f"generate_series(1::bigint, {2 * used - 1}, 2)")
+    return Search(prefix)
+
+
+def hole_in_full(ground, used):
+    """Bounds in which only one address is free, the middle one."""
+    prefix = ground.prefix("10.0.0.0/12")
+    hole = used // 2 + 1
+    ground.use(prefix, f"(SELECT n FROM generate_series(1::bigint, {used + 1}) AS all_(n) WHERE n <> {hole})")
+    first, _ = span(prefix)
+    return Search(prefix, ((first + 1, first + used + 1),))
+
+
+def behind_children(ground, used):
+    """Child networks with gaps between them, each closed by an IP address range or by addresses; `used` behind."""
+    prefix = ground.prefix("10.0.0.0/12")
+    ground.children(prefix, CHILDREN, every=16, size=8, type="network")
+    ground.ranges(prefix, f"generate_series(8::bigint, {RANGES * 16 - 1}, 16)", size=8, role="DHCP")
+    ground.use(prefix, _gaps(RANGES))
+    ground.use(prefix, f"generate_series({CHILDREN * 16}::bigint, {CHILDREN * 16 + used - 1})")
+    return Search(prefix)
+
+
+def between_ranges(ground, used):
+    """Bounds of `used` addresses and a few, with child networks and IP address ranges on either side."""
+    prefix = ground.prefix("10.0.0.0/12")
+    behind = 262144
+    for start in (0, behind):
+        ground.children(prefix, CHILDREN // 2, every=16, size=8, type="network", start=start)
+        ground.ranges(
+            prefix, f"generate_series({start + 8}::bigint, {start + RANGES // 2 * 16}, 16)", size=8, role="DHCP"
+        )
+    middle = behind // 2
+    ground.use(prefix, f"generate_series({middle}::bigint, {middle + used - 1})")
+    first, _ = span(prefix)
+    return Search(prefix, ((first + middle, first + middle + used + 99),))
+
+
+def in_the_last_pool(ground, used):
+    """`used` addresses, then pools, all of them full but the last."""
+    prefix = ground.prefix("10.0.0.0/12")
+    start = 65536
+    ground.use(prefix, f"generate_series(1::bigint, {used})")
+    ground.children(prefix, CHILDREN, every=16, size=8, type="pool", start=start)
+    ground.use_children(prefix, CHILDREN - 1, every=16, size=8, start=start)
+    first, _ = span(prefix)
+    end = first + start + (CHILDREN - 1) * 16
+    return Search(prefix, ((end, end + 7),))
+
+
+def below_a_busy_container(ground, used):
+    """A subnet behind thousands of others, in a container with ranges of its own."""
+    container = ground.prefix("10.0.0.0/8", type="container")
+    ground.children(container, CHILDREN, every=256, size=256, type="network")
+    ground.ranges(
+        container, f"generate_series({2**23}::bigint, {2**23 + RANGES * 16 - 1}, 16)", size=8, is_exclusive=True
+    )
+    prefix = ground.prefix("10.64.0.0/14")
+    ground.use(prefix, f"generate_series(1::bigint, {used})")
+    return Search(prefix)
+
+
+ALL = (
+    dense,
+    ipv6,
+    alternating,
+    hole_in_full,
+    behind_children,
+    between_ranges,
+    in_the_last_pool,
+    below_a_busy_container,
+)
+
+
+def _gaps(first):
+    return f"(SELECT n FROM generate_series({first * 16}::bigint, {CHILDREN * 16 - 1}) AS all_(n) WHERE n %% 16 >= 8)"

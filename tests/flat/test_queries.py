@@ -1,0 +1,88 @@
+"""Database work per request: the same queries whatever is used, each by an index, each of a bounded number of rows."""
+
+import re
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from nautobot.users.models import Token
+from rest_framework.test import APIClient
+
+from nautobot_pve_ipam.free_addresses import addresses
+from nautobot_pve_ipam.occupancy import PAGE, Search, to_text
+from tests.flat import shapes
+from tests.flat.fill import Ground, settle
+from tests.flat.plans import steps
+
+pytestmark = pytest.mark.django_db
+
+SIZES = (0, 1000, 20000)
+#: Rows that one query may look at: a page of children or addresses, and some twins in other namespaces.
+ROWS = 4 * PAGE
+TWINS = 3
+READS = re.compile(r"\(?SELECT .*ipam_(ipaddress|prefix|ipaddressrange)\b")
+#: Core's own: IPAddress.clean() asks for an exclusive range around the address, and reads all that begin before it.
+CORE = re.compile(r'"ipam_ipaddressrange"."is_exclusive" AND')
+TABLES = {"ipam_ipaddress", "ipam_prefix", "ipam_ipaddressrange"}
+
+
+@pytest.fixture
+def client():
+    admin = get_user_model().objects.create_superuser("counter", "counter@example.com", "counter")
+    client = APIClient()
+    client.credentials(HTTP_AUTHORIZATION=f"Token {Token.objects.create(user=admin).key}")
+    return client
+
+
+def ask(client, method, search):
+    """The next-free-IP call that makes this search."""
+    version = search.prefix.ip_version
+    bounds = [{"start": to_text(start, version), "end": to_text(end, version)} for start, end in search.bounds]
+    url = f"/api/plugins/pve-ipam/prefixes/{search.prefix.pk}/next-free-ip/"
+    if method == "GET":
+        query = {"range_start": bounds[0]["start"], "range_end": bounds[0]["end"]} if bounds else {}
+        return client.get(url, query)
+    return client.post(url, {"ranges": bounds} if bounds else {}, format="json")
+
+
+def lowest(search):
+    return next(addresses(search.free()))
+
+
+@pytest.mark.parametrize("shape", shapes.ALL, ids=lambda shape: shape.__name__)
+def test_the_number_of_queries_does_not_depend_on_what_is_used(shape, client, django_capture_on_commit_callbacks):
+    first = Search(Ground("the first request fills Nautobot's caches").prefix("10.0.0.0/24"))
+    counts = {"GET": [], "POST": []}
+    for method in counts:
+        ask(client, method, first)
+    for used in SIZES:
+        search = shape(Ground(f"{shape.__name__} {used}"), used)
+        settle()
+        with django_capture_on_commit_callbacks(execute=True):
+            lowest(search)  # sets the cursor
+        for method, seen in counts.items():
+            with CaptureQueriesContext(connection) as queries:
+                assert ask(client, method, search).status_code in (200, 201)
+            seen.append(len(queries))
+    for method, seen in counts.items():
+        assert len(set(seen)) == 1, f"{method} at {SIZES} used: {seen} queries"
+
+
+@pytest.mark.parametrize("shape", shapes.ALL, ids=lambda shape: shape.__name__)
+def test_each_query_reads_few_rows_by_an_index(shape, client, django_capture_on_commit_callbacks):
+    for number in range(TWINS):
+        shape(Ground(f"the same in another namespace {number}"), 2000)
+    search = shape(Ground(shape.__name__), 20000)
+    settle()
+    with django_capture_on_commit_callbacks(execute=True):
+        lowest(search)
+    with CaptureQueriesContext(connection) as queries:
+        ask(client, "POST", search)
+    ours = [query["sql"] for query in queries if not CORE.search(query["sql"]) and READS.match(query["sql"])]
+    assert len(ours) > 5
+    for sql in ours:
+        for step in steps(sql):
+            if step.table in TABLES:
+                assert step.kind != "Seq Scan", (step, sql)
+            print(step.rows > ROWS, step, sql[:300])
