@@ -45,7 +45,7 @@ class Section:
 
 
 def sections(prefix, networks, user, allocate_url) -> list[Section]:
-    """Each of the networks of `prefix` address by address, in eight queries."""
+    """Each of the networks of `prefix` address by address, in seven queries."""
     known = _Known(prefix, networks, user, allocate_url)
     return [
         Section(str(network), [known.cell(address) for address in range(network.first, network.last + 1)])

@@ -22,7 +22,7 @@ from nautobot.ipam.validators import DNSValidator
 
 from nautobot_pve_ipam import metrics, occupancy
 from nautobot_pve_ipam.change_log import logged_together
-from nautobot_pve_ipam.errors import Conflict, InvalidRequest, KeyReused, NoFreeAddress
+from nautobot_pve_ipam.errors import Conflict, InvalidRequest, KeyReused, Missing, NoFreeAddress
 from nautobot_pve_ipam.locks import locked_transaction
 from nautobot_pve_ipam.models import Allocation, IdempotencyKey, PVECluster, SDNSubnet
 from nautobot_pve_ipam.rights import require
@@ -249,8 +249,11 @@ class _Maker:
 
     def look_around(self, first, last):
         """Read what the free addresses of `first`..`last` that are made next have in common."""
-        self._dhcp = occupancy.dhcp_intervals(self._prefix, first, last)
-        self._is_parent = occupancy.is_closest(self._prefix, first)
+        around = occupancy.prefixes_around(self._prefix, first)
+        if not around:
+            raise Missing(f"prefix {self._prefix} was deleted a moment ago")
+        self._dhcp = occupancy.dhcp_intervals([id_ for id_, _ in around], self._prefix.ip_version, first, last)
+        self._is_parent = max(length for _, length in around) == self._prefix.prefix_length
         prefetch_related_objects([self._prefix], "vrfs")  # the change log tells them with each address
 
     def try_make(self, host, wanted) -> Held | None:

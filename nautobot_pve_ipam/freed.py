@@ -12,7 +12,7 @@ from django.db.models.signals import post_delete, post_save
 from nautobot.ipam.models import IPAddress, IPAddressRange, Prefix
 
 from nautobot_pve_ipam import cursors
-from nautobot_pve_ipam.occupancy import prefixes_around, to_int
+from nautobot_pve_ipam.occupancy import possible_networks, to_int, to_text
 
 
 def connect():
@@ -50,9 +50,13 @@ def _blocker_freed(sender, instance, ends, created=False, **kwargs):
 
 def _lower_after_commit(namespaces, ip_version, first, last):
     begin, end = to_int(first), to_int(last)
+    networks = [to_text(network, ip_version) for network in possible_networks(begin, ip_version)]
 
     def lower():
-        cursors.lower(prefixes_around(namespaces, ip_version, begin, end), begin, end)
+        around = Prefix.objects.filter(
+            namespace_id__in=namespaces, ip_version=ip_version, network__in=networks, broadcast__gte=last
+        )
+        cursors.lower(list(around.order_by().values_list("pk", flat=True)), begin, end)
 
     # Robust: what is deleted is deleted, whatever becomes of a hint.
     transaction.on_commit(lower, robust=True)

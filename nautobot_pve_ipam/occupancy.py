@@ -171,7 +171,7 @@ class _Children:
         self._take_page(sorted((row for row in rows if row.first >= first), key=lambda row: (row.first, row.length)))
 
     def _around(self, address, parent_length):
-        networks = _networks(address, self._version, parent_length)
+        networks = possible_networks(address, self._version, parent_length)
         condition = f"network IN ({', '.join(['%s'] * len(networks))}) AND network < %s AND broadcast >= %s"
         begin = _packed(address, self._version)
         return condition, [*(_packed(network, self._version) for network in networks), begin, begin]
@@ -253,24 +253,32 @@ def _ranges(ip_version, last, block_all, parent_id):
     A range that does not block is told as an empty interval `(start, start - 1)`: it takes nothing away, but lets a
     search stop there instead of reading on until a range that blocks.
     """
-    ranges = "FROM ipam_ipaddressrange WHERE parent_id = %s AND ip_version = %s AND"
-    # Ranges of one prefix never overlap, so only the last that starts before a place can reach into it.
-    sql = (
-        f"SELECT start_host, end_host, is_exclusive {ranges} start_host >= COALESCE((SELECT start_host {ranges}"
-        " start_host <= %s ORDER BY start_host DESC LIMIT 1), %s) AND start_host <= %s ORDER BY start_host LIMIT %s"
-    )
-    end = _packed(last, ip_version)
 
     def read(address, limit):
-        begin = _packed(address, ip_version)
-        page = _rows(sql, [parent_id, ip_version, parent_id, ip_version, begin, begin, end, limit])
-        intervals = [
-            (start, _number(end_host) if block_all or is_exclusive else start - 1)
-            for start, end_host, is_exclusive in ((_number(row[0]), *row[1:]) for row in page)
-        ]
+        page = _read_ranges([parent_id], ip_version, (address, last), limit)
+        intervals = [(start, end if block_all or is_exclusive else start - 1) for start, end, is_exclusive in page]
         return intervals, intervals[-1][0] + 1 if len(page) == limit else None
 
     return _Pages(read)
+
+
+def _read_ranges(parent_ids, ip_version, interval, limit, condition="", *parameters):
+    """At most `limit` IP address ranges of each of these prefixes that reach into the interval, or one that does not.
+
+    The ranges of one prefix never overlap: of those that begin before it, the last alone can reach into it.
+    """
+    ranges = "FROM ipam_ipaddressrange WHERE parent_id = %s AND ip_version = %s AND"
+    sql = (
+        f"(SELECT start_host, end_host, is_exclusive {ranges} start_host >= COALESCE((SELECT start_host {ranges}"
+        f" start_host <= %s ORDER BY start_host DESC LIMIT 1), %s) AND start_host <= %s{condition}"
+        " ORDER BY start_host LIMIT %s)"
+    )
+    begin, end = (_packed(address, ip_version) for address in interval)
+    values = []
+    for id_ in parent_ids:
+        values += [id_, ip_version, id_, ip_version, begin, begin, end, *parameters, limit]
+    rows = _rows(" UNION ALL ".join([sql] * len(parent_ids)), values)
+    return [(_number(start_host), _number(end_host), is_exclusive) for start_host, end_host, is_exclusive in rows]
 
 
 def _exclusive_from_outside(prefix):
@@ -280,7 +288,12 @@ def _exclusive_from_outside(prefix):
     """
     if prefix.parent_id is None:
         return []
-    return _ranges_around(prefix, *span(prefix), "r.is_exclusive AND p.prefix_length < %s", prefix.prefix_length)
+    inside = span(prefix)
+    outside = [id_ for id_, length in prefixes_around(prefix, inside[0]) if length < prefix.prefix_length]
+    if not outside:
+        return []
+    ranges = _read_ranges(outside, prefix.ip_version, inside, PAGE, " AND is_exclusive")
+    return [(start, end) for start, end, _ in ranges]
 
 
 def taken(ip_version, last, parent_id):
@@ -357,67 +370,31 @@ def present(prefix, hosts):
     return {to_int(host) for host in found.values_list("host", flat=True)}
 
 
-def is_closest(prefix, host) -> bool:
-    """Whether no prefix inside this one holds `host` (integer): an address there hangs on `prefix` itself."""
+def prefixes_around(prefix, host):
+    """`(id as the database has it, length)` of the prefixes around `host` (integer), in the namespace of `prefix`."""
     version = prefix.ip_version
-    networks = _networks(host, version, prefix.prefix_length)
-    sql = "SELECT 1 FROM ipam_prefix WHERE namespace_id = %s AND ip_version = %s AND prefix_length > %s"
-    sql += f" AND network IN ({', '.join(['%s'] * len(networks))}) AND broadcast >= %s LIMIT 1"
-    inside = [_id(prefix.namespace_id), version, prefix.prefix_length]
-    return not _rows(sql, [*inside, *(_packed(network, version) for network in networks), _packed(host, version)])
+    networks = possible_networks(host, version)
+    sql = "SELECT id, prefix_length FROM ipam_prefix WHERE namespace_id = %s AND ip_version = %s"
+    sql += f" AND network IN ({', '.join(['%s'] * len(networks))}) AND broadcast >= %s"
+    packed = (_packed(address, version) for address in (*networks, host))
+    return _rows(sql, [_id(prefix.namespace_id), version, *packed])
 
 
-def dhcp_intervals(prefix, first, last) -> list[Interval]:
-    """The parts of `first`..`last` that IP address ranges with role DHCP cover: what is there is handed out by DHCP.
+def dhcp_intervals(parent_ids, ip_version, first, last) -> list[Interval]:
+    """The IP address ranges with role DHCP that reach into `first`..`last`: what is there is handed out by DHCP.
 
-    No prefix begins within: what one search found free side by side has the same prefixes around it.
+    `parent_ids` as `prefixes_around` tells them.
     """
-    return _ranges_around(prefix, first, last, "o.name = %s", DHCP_ROLE)
+    is_dhcp = " AND role_id = (SELECT id FROM extras_role WHERE name = %s)"
+    limit = last - first + 2  # each holds an address, and one may end before
+    ranges = _read_ranges(parent_ids, ip_version, (first, last), limit, is_dhcp, DHCP_ROLE)
+    return [(start, end) for start, end, _ in ranges]
 
 
-def prefixes_around(namespace_ids, ip_version, first, last):
-    """Primary keys of the prefixes of these namespaces that hold all of `first`..`last`."""
-    around = Prefix.objects.filter(
-        namespace_id__in=namespace_ids,
-        ip_version=ip_version,
-        network__in=[to_text(network, ip_version) for network in _networks(first, ip_version)],
-        broadcast__gte=to_text(last, ip_version),
-    )
-    return list(around.order_by().values_list("pk", flat=True))
-
-
-def _ranges_around(prefix, first, last, condition, *parameters):
-    """The IP address ranges that reach into `first`..`last` and hang on prefixes around its first address.
-
-    The ranges of one prefix never overlap: of those that begin before `first`, the last alone can reach into it.
-    """
-    version = prefix.ip_version
-    networks = _networks(first, version)
-    last_before = (
-        "SELECT s.start_host FROM ipam_ipaddressrange s WHERE s.parent_id = p.id AND s.ip_version = %s"
-        " AND s.start_host <= %s ORDER BY s.start_host DESC LIMIT 1"
-    )
-    sql = (
-        "SELECT r.start_host, r.end_host FROM ipam_ipaddressrange r JOIN ipam_prefix p ON p.id = r.parent_id"
-        " LEFT JOIN extras_role o ON o.id = r.role_id"
-    )
-    sql += f" WHERE p.namespace_id = %s AND p.network IN ({', '.join(['%s'] * len(networks))}) AND p.broadcast >= %s"
-    sql += f" AND r.ip_version = %s AND r.start_host >= COALESCE(({last_before}), %s)"
-    sql += f" AND r.start_host <= %s AND r.end_host >= %s AND {condition}"
-    begin, end = _packed(first, version), _packed(last, version)
-    around = [_id(prefix.namespace_id), *(_packed(network, version) for network in networks), begin]
-    rows = _rows(sql, [*around, version, version, begin, begin, end, begin, *parameters])
-    return [(_number(start_host), _number(end_host)) for start_host, end_host in rows]
-
-
-def _networks(address, ip_version, longer_than=-1):
+def possible_networks(address, ip_version, longer_than=-1):
     """The network addresses of all prefixes longer than that which could hold `address`; never none.
 
     To be looked up one by one: `network <= .. AND broadcast >= ..` would read every prefix that lies before it.
     """
-    bits = _bits(ip_version)
+    bits = IPV4_BITS if ip_version == 4 else IPV6_BITS
     return {address >> (bits - length) << (bits - length) for length in range(longer_than + 1, bits + 1)} or {address}
-
-
-def _bits(ip_version):
-    return IPV4_BITS if ip_version == 4 else IPV6_BITS

@@ -153,9 +153,7 @@ class RangesView(FacadeView):
         end = self.address(without_mask(body.get("end_address")))
         record = self.record_around(caller, start)
         network = record.prefix.prefix
-        wanted = {(to_int(r.start_host), to_int(r.end_host)) for r in record.dhcp_ranges.all()}
-        wanted.add((int(start), int(end)))
-        facts = with_ranges(record, sorted(wanted))
+        facts = with_ranges(record, sorted({*map(bounds_of, record.dhcp_ranges.all()), (int(start), int(end))}))
         try:
             subnets.put_subnet(caller.namespace, network, facts, user=request.user)
         except PVEIPAMError:
@@ -182,7 +180,7 @@ class RangeView(FacadeView):
     def delete(self, request, namespace, pk, cluster=None):
         caller = self.setup_caller(request, namespace, cluster)
         record, found = range_of(self.records(caller), pk)
-        left = [(to_int(r.start_host), to_int(r.end_host)) for r in record.dhcp_ranges.exclude(pk=found.pk)]
+        left = [bounds_of(other) for other in record.dhcp_ranges.exclude(pk=found.pk)]
         subnets.put_subnet(caller.namespace, record.prefix.prefix, with_ranges(record, left), user=request.user)
         return Response(status=204)
 
@@ -283,9 +281,7 @@ class AddressView(FacadeView):
         caller = self.setup_caller(request, namespace, cluster)
         held = one(caller.visible(), "address", ip_address_id=pk)
         host = held.ip_address.host
-        record = (
-            self.records(caller).filter(prefix=held.subnet.prefix_id, gateway=host).first() if held.subnet else None
-        )
+        record = self.records(caller).filter(prefix__sdn_subnets=held.subnet_id, gateway=host).first()
         if record and not held.is_gateway:
             raise NotOurs(f"address {held.ip_address} is no gateway, a guest holds it")
         with transaction.atomic():

@@ -20,9 +20,10 @@ class Ground:
         self.namespace = Namespace.objects.create(name=name)
 
     def prefix(self, text, **fields):
+        # Not saved one by one: core then looks through all addresses for some that the prefix takes over.
         made = Prefix(prefix=text, namespace=self.namespace, status=self.active, **fields)
-        made.save()
-        return made
+        (made,) = Prefix.objects.bulk_create([made])
+        return Prefix.objects.select_related("namespace").get(pk=made.pk)
 
     def use(self, prefix, numbers):
         """Use the addresses at `numbers`, SQL for a set of bigint such as `generate_series(1, 1000)`."""

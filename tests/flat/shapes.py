@@ -77,7 +77,7 @@ def below_a_busy_container(ground, used):
     ground.ranges(
         container, f"generate_series({2**23}::bigint, {2**23 + RANGES * 16 - 1}, 16)", size=8, is_exclusive=True
     )
-    prefix = ground.prefix("10.64.0.0/14")
+    prefix = ground.prefix("10.64.0.0/14", parent=container)
     ground.use(prefix, f"generate_series(1::bigint, {used})")
     return Search(prefix)
 

@@ -1,5 +1,6 @@
 """An IPAM entry of a PVE: a namespace of the live Nautobot, called through the hooks, and what is then in it."""
 
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlencode
 
@@ -7,6 +8,23 @@ from tests.live import Answer, Live
 from tests.networks import Network
 
 ZONE, VNET = "simple1", "vnet0"
+
+_PREFIXES = "SELECT network, prefix_length FROM ipam_prefix WHERE namespace_id = %s ORDER BY ip_version, network"
+_RANGES = (
+    "SELECT r.start_host, r.end_host FROM ipam_ipaddressrange r JOIN ipam_prefix p ON p.id = r.parent_id"
+    " WHERE p.namespace_id = %s ORDER BY r.ip_version, r.start_host"
+)
+_ADDRESSES = (
+    "SELECT a.host, a.mask_length, l.id, l.mac, l.vmid, l.hostname, l.is_gateway, l.adopted"
+    " FROM ipam_ipaddress a JOIN ipam_prefix p ON p.id = a.parent_id"
+    " LEFT JOIN nautobot_pve_ipam_allocation l ON l.ip_address_id = a.id"
+    " WHERE p.namespace_id = %s ORDER BY a.ip_version, a.host"
+)
+
+
+def text(packed: Any) -> str:
+    """An address as Nautobot stores it, as people write it."""
+    return str(ip_address(bytes(packed)))
 
 
 def mac(number: int) -> str:
@@ -70,29 +88,24 @@ class Entry(Network):
 
     def held(self) -> dict[str, Any]:
         """All that Nautobot holds in the namespace: prefixes, ranges, and addresses with whom they are held for."""
-        holders = {
-            item["ip_address"]["id"]: {
-                key: item[key] for key in ("mac", "vmid", "hostname", "is_gateway", "adopted") if item[key]
+        with self.live.connect() as connection, connection.cursor() as cursor:
+            cursor.execute(_PREFIXES, [self.id])
+            prefixes = [f"{text(network)}/{length}" for network, length in cursor]
+            cursor.execute(_RANGES, [self.id])
+            ranges = [f"{text(start)}..{text(end)}" for start, end in cursor]
+            cursor.execute(_ADDRESSES, [self.id])
+            facts = ("mac", "vmid", "hostname", "is_gateway", "adopted")
+            addresses = {
+                f"{text(host)}/{length}": {key: value for key, value in zip(facts, row, strict=True) if value}
+                if held
+                else "nobody's"
+                for host, length, held, *row in cursor
             }
-            for item in self._list("/api/plugins/pve-ipam/allocations/")
-        }
-        return {
-            "prefixes": [item["prefix"] for item in self._list("/api/ipam/prefixes/")],
-            "ranges": [
-                f"{item['start_address'].split('/')[0]}..{item['end_address'].split('/')[0]}"
-                for item in self._list("/api/ipam/ip-address-ranges/")
-            ],
-            "addresses": {
-                item["address"]: holders.get(item["id"], "nobody's") for item in self._list("/api/ipam/ip-addresses/")
-            },
-        }
+        return {"prefixes": prefixes, "ranges": ranges, "addresses": addresses}
 
     def subnets(self) -> list[dict[str, Any]]:
         """The records of the subnets as our own REST API lists them."""
-        return self._list("/api/plugins/pve-ipam/subnets/")
-
-    def _list(self, path):
-        answer = self.live.request("GET", f"{path}?namespace={self.id}&limit=1000")
+        answer = self.live.request("GET", f"/api/plugins/pve-ipam/subnets/?namespace={self.id}")
         return self.made(answer, 200)["results"]
 
 

@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 
@@ -112,22 +113,39 @@ def test_a_subnet_is_deleted_and_made(live):
         assert entry.held()["prefixes"] in ([], ["10.0.0.0/24"])
 
 
-def test_a_subnet_goes_between_a_guests_look_and_its_start(live):
-    """The guest's request has found its subnet and waits for the lock of its MAC, which we hold, until all is gone."""
-    entry = Entry(live)
-    entry.made(entry.put_subnet(S, **SUBNET))
+@contextmanager
+def held_up(live, entry):
+    """A guest's start that has found its subnet and waits, until this ends, for the lock of its MAC, which we hold."""
     (record,) = entry.subnets()
     key = lock_key("mac", record["prefix"]["id"], mac(1))
     with live.connect() as connection, connection.cursor() as cursor, ThreadPoolExecutor(1) as pool:
         cursor.execute("SELECT pg_advisory_lock(%s)", [key])
         start = pool.submit(entry.next_free_ip, S, mac=mac(1))
-        waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            cursor.execute(waiting)
-            if cursor.fetchone()[0]:
-                break
+        deadline, waiting = time.monotonic() + 30, 0
+        while not waiting and time.monotonic() < deadline:
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+            (waiting,) = cursor.fetchone()
+        try:
+            yield start
+        finally:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [key])
+
+
+def test_a_subnet_goes_between_a_guests_look_and_its_start(live):
+    entry = Entry(live)
+    entry.made(entry.put_subnet(S, **SUBNET))
+    with held_up(live, entry) as start:
         assert entry.delete_subnet(S).status == 204
-        cursor.execute("SELECT pg_advisory_unlock(%s)", [key])
-        assert refusal(start.result())[:2] == (409, "conflict")
+    assert refusal(start.result()) == (404, "not_found", "prefix 10.0.0.0/24 was deleted a moment ago")
     assert entry.held() == NOTHING
+
+
+def test_a_subnet_goes_while_a_prefix_around_it_stays(live):
+    """The address would find another parent, but no subnet any more: the database says so when it is committed."""
+    entry = Entry(live)
+    entry.prefix("10.0.0.0/16", type="container")
+    entry.made(entry.put_subnet(S, **SUBNET))
+    with held_up(live, entry) as start:
+        assert entry.delete_subnet(S).status == 204
+    assert refusal(start.result())[:2] == (409, "conflict")
+    assert entry.held() == {"prefixes": ["10.0.0.0/16"], "ranges": [], "addresses": {}}

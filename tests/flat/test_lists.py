@@ -1,0 +1,86 @@
+"""Many addresses in one call: a few queries for each, and the change log of each as complete as core's own."""
+
+import json
+from itertools import pairwise
+
+import pytest
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from nautobot.extras.models import ObjectChange
+from nautobot.ipam.models import IPAddress
+
+from nautobot_pve_ipam.models import Allocation
+from tests.flat.fill import Ground
+from tests.networks import Network
+
+pytestmark = pytest.mark.django_db
+
+#: A savepoint and its release, core's looks for an exclusive range and for a twin, the inserts of address and
+#: allocation; and for each of these two Nautobot reads the change again and asks for webhooks and job hooks.
+QUERIES_PER_ADDRESS = 6 + 2 * 3
+
+
+def post(client, prefix, bodies):
+    answer = client.post(f"/api/plugins/pve-ipam/prefixes/{prefix.pk}/next-free-ip/", bodies, format="json")
+    assert answer.status_code == 201, answer.json()
+    return answer.json()
+
+
+def guests(count):
+    return [{"vmid": 100 + number, "hostname": f"guest{number}"} for number in range(count)]
+
+
+def test_each_further_address_costs_a_few_queries(client):
+    prefix = Ground("lists").prefix("10.0.0.0/16")
+    post(client, prefix, guests(2))
+    counts = []
+    for size in (8, 16, 256):
+        with CaptureQueriesContext(connection) as queries:
+            post(client, prefix, guests(size))
+        counts.append((size, len(queries)))
+    for (few, for_few), (many, for_many) in pairwise(counts):
+        assert for_many - for_few <= QUERIES_PER_ADDRESS * (many - few), counts
+
+
+def test_the_change_log_is_what_core_writes_one_by_one(client, admin):
+    made = post(client, Ground("logged").prefix("10.0.0.0/24"), guests(40))
+    addresses = list(IPAddress.objects.filter(pk__in=[item["id"] for item in made]))
+    allocations = list(Allocation.objects.filter(ip_address__in=addresses))
+    assert len(addresses) == len(allocations) == 40
+    requests = set()
+    for thing in (*addresses, *allocations):
+        (entry,) = ObjectChange.objects.filter(changed_object_id=thing.pk)
+        expected = type(thing).objects.get(pk=thing.pk).to_objectchange("create")
+        assert (entry.action, entry.object_repr) == (expected.action, expected.object_repr)
+        assert entry.changed_object_type_id == expected.changed_object_type_id
+        for field in ("object_data", "object_data_v2"):
+            as_stored = json.loads(json.dumps(getattr(expected, field), cls=DjangoJSONEncoder))
+            assert getattr(entry, field) == as_stored, field
+        assert (entry.user, entry.user_name) == (admin, admin.username)
+        requests.add(entry.request_id)
+    assert len(requests) == 1
+    assert None not in requests
+
+
+def test_a_webhook_is_fired_for_each(live):
+    """In the live Nautobot, whose queue of tasks can be read."""
+    network = Network(live)
+    network.prefix("10.0.0.0/24")
+    webhook = live.request(
+        "POST",
+        "/api/extras/webhooks/",
+        {
+            "name": network.name,
+            "content_types": ["ipam.ipaddress", "nautobot_pve_ipam.allocation"],
+            "type_create": True,
+            "payload_url": "https://hook.example.com/",
+            "http_method": "POST",
+            "enabled": True,
+        },
+    ).body
+    made = network.post("10.0.0.0-24", guests(40)).body
+    live.request("DELETE", f"/api/extras/webhooks/{webhook['id']}/")
+    fired = [arguments[1] for name, arguments in live.queued_tasks() if arguments and arguments[0] == webhook["id"]]
+    assert len(fired) == 2 * 40
+    assert {data["id"] for data in fired} >= {item["id"] for item in made}
