@@ -254,7 +254,8 @@ class _Maker:
             raise Missing(f"prefix {self._prefix} was deleted a moment ago")
         self._dhcp = occupancy.dhcp_intervals([id_ for id_, _ in around], self._prefix.ip_version, first, last)
         self._is_parent = max(length for _, length in around) == self._prefix.prefix_length
-        prefetch_related_objects([self._prefix], "vrfs")  # the change log tells them with each address
+        if last > first:
+            prefetch_related_objects([self._prefix], "vrfs")  # the change log tells them with each address
 
     def try_make(self, host, wanted) -> Held | None:
         """Make the address, or None where it was taken between our look and our lock, or by who knows no locks.

@@ -7,6 +7,7 @@ from nautobot.ipam.models import Namespace, Prefix
 from nautobot_pve_ipam.allocation import Scope
 from nautobot_pve_ipam.errors import InvalidRequest, Missing
 from nautobot_pve_ipam.models import PVECluster, SDNSubnet
+from nautobot_pve_ipam.occupancy import is_sdn_subnet
 
 
 def visible(queryset, user, what, **lookup):
@@ -68,10 +69,9 @@ def find_subnet(prefix, cluster: PVECluster | None, zone: str | None) -> SDNSubn
 
     None where there is no such record, or several and no zone to choose by.
     """
-    records = SDNSubnet.objects.filter(prefix=prefix)
-    if not records.order_by().exists():  # no subnet of PVE's: the plain question is asked without joins
+    if not is_sdn_subnet(prefix):  # the plain question first: the records are joined from four tables
         return None
-    records = records.filter(vnet__zone__cluster=cluster)
+    records = SDNSubnet.objects.filter(prefix=prefix, vnet__zone__cluster=cluster)
     if zone:
         records = records.filter(vnet__zone__name=zone)
     found = list(records.select_related("vnet__zone__cluster", "prefix__namespace")[:2])

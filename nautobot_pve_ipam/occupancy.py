@@ -362,6 +362,11 @@ def _id(uuid):
     return Prefix._meta.pk.get_db_prep_value(uuid, connection)
 
 
+def is_sdn_subnet(prefix) -> bool:
+    """Whether any PVE has a subnet on this prefix."""
+    return bool(_rows("SELECT 1 FROM nautobot_pve_ipam_sdnsubnet WHERE prefix_id = %s LIMIT 1", [_id(prefix.pk)]))
+
+
 def present(prefix, hosts):
     """Those of `hosts` (integers) that have an IP address in the prefix's namespace, whatever its parent."""
     found = IPAddress.objects.filter(

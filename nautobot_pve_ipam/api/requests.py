@@ -1,5 +1,7 @@
 """What a request for next free addresses may say, and what it is answered with."""
 
+import copy
+
 import netaddr
 from django.urls import reverse
 from nautobot.apps.constants import CHARFIELD_MAX_LENGTH
@@ -43,9 +45,16 @@ class SearchSerializer(serializers.Serializer):
     #: Names that may stand beside the fields.
     ALSO = frozenset()
 
+    def get_fields(self):
+        # All fields are optional, and most requests name three of twenty: to copy the others costs more than to check.
+        named = getattr(self, "initial_data", None)
+        if not isinstance(named, dict):
+            return super().get_fields()
+        return {name: copy.deepcopy(field) for name, field in self._declared_fields.items() if name in named}
+
     def to_internal_value(self, data):
         # A mistyped range_start must not hand out an address from anywhere.
-        if isinstance(data, dict) and (unknown := set(data) - set(self.fields) - self.ALSO):
+        if isinstance(data, dict) and (unknown := set(data) - set(self._declared_fields) - self.ALSO):
             name = min(unknown)
             raise serializers.ValidationError({name: [f"{shown(name)} is not a field of this request"]})
         return super().to_internal_value(data)

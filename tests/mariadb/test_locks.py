@@ -1,0 +1,142 @@
+"""GET_LOCK as our transaction-scoped lock, seen from a second connection."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import transaction
+
+from nautobot_pve_ipam.locks import MySQLLocks, lock_key, locked_transaction
+
+NAMES = [("address", "namespace", host) for host in range(4)]
+PATIENCE = 20
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+def server_name(name):
+    """What the server knows the lock of that name by."""
+    return f"pve-ipam:{lock_key('nautobot', *name):x}"  # locks are the whole server's: the database's name is in it
+
+
+@pytest.fixture
+def other(connect):
+    """Another client: `other.take(name)` and `other.give_back(name)`, `other.sees_free(name)`."""
+
+    class Other:
+        cursor = connect()
+
+        def ask(self, function, name, *arguments):
+            self.cursor.execute(f"SELECT {function}", [server_name(name), *arguments])
+            return self.cursor.fetchone()[0]
+
+        def take(self, name):
+            assert self.ask("GET_LOCK(%s, 0)", name) == 1
+
+        def give_back(self, name):
+            assert self.ask("RELEASE_LOCK(%s)", name) == 1
+
+        def sees_free(self, name):
+            return self.ask("IS_FREE_LOCK(%s)", name) == 1
+
+    return Other()
+
+
+def test_a_mysql_connection_gets_the_mysql_locks():
+    with locked_transaction() as locks:
+        assert isinstance(locks, MySQLLocks)
+
+
+def test_transactions_see_what_others_have_committed_since_they_began(database):
+    """What is looked up under a lock must be what its last holder left."""
+    with database.cursor() as cursor:
+        cursor.execute("SELECT @@tx_isolation")
+        assert cursor.fetchone() == ("READ-COMMITTED",)
+
+
+def test_a_lock_that_somebody_holds_is_passed_over(other):
+    other.take(NAMES[1])
+    with locked_transaction() as locks:
+        assert locks.first_free(NAMES, 2) == [0, 2]
+        assert [other.sees_free(name) for name in NAMES] == [False, False, False, True]
+    assert [other.sees_free(name) for name in NAMES] == [True, False, True, True]
+
+
+def test_when_all_are_held_none_is_taken(other):
+    for name in NAMES:
+        other.take(name)
+    with locked_transaction() as locks:
+        assert locks.first_free(NAMES, 1) == []
+
+
+def test_a_rollback_releases(other):
+    def fail():
+        with locked_transaction() as locks:
+            locks.wait("mac", "x")
+            locks.first_free(NAMES, 1)
+            assert not other.sees_free(NAMES[0])
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert other.sees_free(NAMES[0])
+    assert other.sees_free(("mac", "x"))
+
+
+def test_a_savepoint_that_is_rolled_back_does_not_release(other):
+    with locked_transaction() as locks:
+        locks.wait("mac", "x")
+        with pytest.raises(ZeroDivisionError), transaction.atomic():
+            raise ZeroDivisionError
+        assert not other.sees_free(("mac", "x"))
+
+
+def test_waiting_ends_when_the_other_is_done(other, connect):
+    other.take(("mac", "x"))
+    watcher = connect()
+    with ThreadPoolExecutor(1) as pool, locked_transaction() as locks:
+        giving_back = pool.submit(_when_somebody_waits, watcher, lambda: other.give_back(("mac", "x")))
+        locks.wait("mac", "x")
+        giving_back.result()
+        assert not other.sees_free(("mac", "x"))
+
+
+def test_waiting_does_not_last_for_ever(other, monkeypatch):
+    monkeypatch.setattr(MySQLLocks, "WAIT", 0)
+    other.take(("mac", "x"))
+    with pytest.raises(TimeoutError, match="lock mac was not free"), locked_transaction() as locks:
+        locks.wait("mac", "x")
+    other.give_back(("mac", "x"))
+    with locked_transaction() as locks:
+        locks.wait("mac", "x")
+
+
+def test_who_waited_sees_what_the_holder_committed(database, connect):
+    """A lock given back before the commit would show the table as it was."""
+    with database.cursor() as cursor:
+        cursor.execute("CREATE TABLE made (number INT) ENGINE InnoDB")
+    waiting, watcher = connect(), connect()
+
+    def wait_and_look():
+        waiting.execute("SELECT GET_LOCK(%s, %s)", [server_name(("mac", "x")), PATIENCE])
+        assert waiting.fetchone() == (1,)
+        waiting.execute("SELECT number FROM nautobot.made")
+        return waiting.fetchall()
+
+    with ThreadPoolExecutor(1) as pool:
+        with locked_transaction() as locks:
+            locks.wait("mac", "x")
+            seen = pool.submit(wait_and_look)
+            _when_somebody_waits(watcher, lambda: None)
+            with database.cursor() as cursor:
+                cursor.execute("INSERT INTO made VALUES (1)")
+        assert seen.result() == ((1,),)
+
+
+def _when_somebody_waits(watcher, function):
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        watcher.execute("SELECT COUNT(*) FROM information_schema.processlist WHERE state = 'User lock'")
+        if watcher.fetchone()[0]:
+            return function()
+        assert time.monotonic() < deadline, "nobody waits for the lock"

@@ -1,0 +1,105 @@
+"""The search's SQL on MariaDB, on tables as Nautobot's migrations leave them there, against the naive rules."""
+
+import uuid
+from itertools import islice
+from unittest.mock import patch
+
+import netaddr
+import pytest
+from django.db import transaction
+from hypothesis import HealthCheck, given, settings
+from nautobot.extras.models import Role
+from nautobot.ipam.models import IPAddress, IPAddressRange, Namespace, Prefix
+
+from nautobot_pve_ipam import occupancy
+from nautobot_pve_ipam.free_addresses import addresses
+from nautobot_pve_ipam.occupancy import Search, to_text
+from tests.next_free_ip.test_search_properties import COMPARED, Network, Scenario, free, parent_of, scenarios
+
+ANY = uuid.uuid4()  # of things that no search looks at
+V4 = (10 << 24) + (1 << 16)
+
+
+@pytest.fixture
+def tables(database):
+    """Nautobot's tables with their columns, types and indexes; foreign keys left out, as what they point to is."""
+    with database.schema_editor() as editor:
+        for model in (Namespace, Prefix, IPAddress, IPAddressRange, Role):
+            editor.create_model(model)
+        editor.deferred_sql = [statement for statement in editor.deferred_sql if "FOREIGN KEY" not in str(statement)]
+
+
+def build(scenario):
+    """The scenario as rows; the prefix to search."""
+    namespace, other = Namespace(name="scenario"), Namespace(name="same addresses, other namespace")
+    Namespace.objects.bulk_create([namespace, other])
+    made = {}
+    for network in sorted((scenario.prefix, *scenario.children), key=lambda network: network.length):
+        around = [known for known in made if known.length < network.length and known.holds(network.first)]
+        made[network] = Prefix(
+            prefix=str(network), type=network.type, namespace=namespace, status_id=ANY,
+            parent=made[parent_of(around, network.first)] if around else None,
+        )  # fmt: skip
+    elsewhere = Prefix(prefix=str(scenario.prefix), namespace=other, status_id=ANY)
+    Prefix.objects.bulk_create([*made.values(), elsewhere])
+
+    def text(address):
+        return to_text(address, scenario.prefix.version)
+
+    def host(address, parent):
+        return IPAddress(address=f"{text(address)}/{scenario.prefix.length}", parent=parent, status_id=ANY)
+
+    def owner(address):
+        return made[parent_of(made, address)]
+
+    IPAddress.objects.bulk_create([host(address, owner(address)) for address in scenario.used])
+    IPAddress.objects.bulk_create([host(scenario.prefix.last, elsewhere)])
+    IPAddressRange.objects.bulk_create(
+        IPAddressRange(
+            start_address=text(found.first), end_address=text(found.last), ip_version=scenario.prefix.version,
+            is_exclusive=found.exclusive, parent=owner(found.first), status_id=ANY,
+        )
+        for found in scenario.ranges
+    )  # fmt: skip
+    return made[scenario.prefix]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(scenario=scenarios())
+def test_the_search_follows_the_rules(tables, scenario):
+    page, step, step_max = scenario.paging
+    with transaction.atomic(), patch.multiple(occupancy, PAGE=page, DENSE_STEP=step, DENSE_STEP_MAX=step_max):
+        search = Search(build(scenario), scenario.bounds, scenario.exclude, scenario.offset)
+        found = list(islice(addresses(search.free()), COMPARED))
+        transaction.set_rollback(True)
+    assert found == list(islice(free(scenario), scenario.offset, scenario.offset + COMPARED))
+
+
+def test_a_dense_prefix_with_the_real_page_sizes(tables):
+    used = frozenset(range(V4 + 1, V4 + 6001))
+    search = Search(build(Scenario(Network(V4, 16, 4, "network"), used=used)))
+    assert next(addresses(search.free())) == V4 + 6001
+
+
+def test_what_lies_around_an_address(tables):
+    """What an allocation asks beside the search: the prefixes around, and the DHCP ranges."""
+    role = Role(name="DHCP")
+    Role.objects.bulk_create([role])
+    prefix = build(Scenario(Network(V4, 16, 4, "network"), children=(Network(V4 + 256, 24, 4, "pool"),)))
+    pool = Prefix.objects.get(prefix_length=24)
+
+    def dhcp(low, high, parent, **fields):
+        ends = (str(netaddr.IPAddress(V4 + number)) for number in (low, high))
+        start, end = ends
+        return IPAddressRange(
+            start_address=start, end_address=end, ip_version=4, parent=parent, status_id=ANY, **fields
+        )
+
+    IPAddressRange.objects.bulk_create(
+        [dhcp(10, 20, prefix, role=role), dhcp(30, 40, prefix), dhcp(300, 310, pool, role=role)]
+    )
+    for host, lengths, dhcp_starts in ((15, [16], [10]), (25, [16], []), (35, [16], []), (305, [16, 24], [300])):
+        around = occupancy.prefixes_around(prefix, V4 + host)
+        assert sorted(length for _, length in around) == lengths
+        found = occupancy.dhcp_intervals([id_ for id_, _ in around], 4, V4 + host, V4 + host)
+        assert [start - V4 for start, end in found if end >= V4 + host] == dhcp_starts
