@@ -15,10 +15,6 @@ class Step:
     table: str
     rows: int
 
-    @property
-    def is_whole_table(self):
-        return self.kind == "Seq Scan"
-
 
 def steps(sql):
     """The steps of both plans of a SELECT, as executed; `rows` are those looked at, kept or not, in all loops."""

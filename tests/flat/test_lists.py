@@ -31,6 +31,10 @@ def guests(count):
     return [{"vmid": 100 + number, "hostname": f"guest{number}"} for number in range(count)]
 
 
+def with_macs(bodies):
+    return [{**body, "mac": f"BC:24:11:00:00:{number:02X}"} for number, body in enumerate(bodies)]
+
+
 def test_each_further_address_costs_a_few_queries(client):
     prefix = Ground("lists").prefix("10.0.0.0/16")
     post(client, prefix, guests(2))
@@ -44,7 +48,7 @@ def test_each_further_address_costs_a_few_queries(client):
 
 
 def test_the_change_log_is_what_core_writes_one_by_one(client, admin):
-    made = post(client, Ground("logged").prefix("10.0.0.0/24"), guests(40))
+    made = post(client, Ground("logged").prefix("10.0.0.0/24"), with_macs(guests(40)))
     addresses = list(IPAddress.objects.filter(pk__in=[item["id"] for item in made]))
     allocations = list(Allocation.objects.filter(ip_address__in=addresses))
     assert len(addresses) == len(allocations) == 40

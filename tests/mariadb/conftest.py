@@ -1,11 +1,6 @@
-"""A MariaDB server of this run's own, with the tables that a search reads.
+"""A MariaDB server of this run's own, and Django on it."""
 
-Only where `mariadbd` and the Python package mysqlclient are installed, as .ci/run does: in CI they must be.
-"""
-
-import importlib.util
 import os
-import shutil
 import subprocess
 import tempfile
 import time
@@ -16,38 +11,23 @@ from typing import Any
 import pytest
 
 from development.servers import end, end_with_parent
+from tests.mariadb.available import program
 
 START_SECONDS = 60
 DATABASE = "nautobot"
 
 
-def _missing() -> str:
-    if not _program("mariadbd"):
-        return "MariaDB is not tested: there is no mariadbd (apt-get install mariadb-server)"
-    if importlib.util.find_spec("MySQLdb") is None:
-        return "MariaDB is not tested: mysqlclient is missing (pip install mysqlclient; needs libmariadb-dev and gcc)"
-    return ""
-
-
-def _program(name: str) -> str | None:
-    return shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
-
-
 @pytest.fixture(scope="session")
 def mariadb() -> Iterator[str]:
     """Path of the socket of a running server; its user root needs no password."""
-    if missing := _missing():
-        if os.environ.get("CI"):
-            pytest.fail(missing)
-        pytest.skip(missing)
     import MySQLdb  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory(prefix="nautobot-pve-ipam-mariadb-") as directory:
         account = ["--user=root"] if os.getuid() == 0 else []  # else it refuses to run as root
         data, socket, log = (Path(directory) / name for name in ("data", "socket", "log"))
-        install = [_program("mariadb-install-db"), "--no-defaults", f"--datadir={data}", "--skip-test-db", *account]
+        install = [program("mariadb-install-db"), "--no-defaults", f"--datadir={data}", "--skip-test-db", *account]
         subprocess.run([*install, "--auth-root-authentication-method=normal"], check=True, capture_output=True)
-        command = [_program("mariadbd"), "--no-defaults", f"--datadir={data}", f"--socket={socket}", *account]
+        command = [program("mariadbd"), "--no-defaults", f"--datadir={data}", f"--socket={socket}", *account]
         command += ["--skip-networking", "--skip-grant-tables", "--character-set-server=utf8mb4"]
         with log.open("w") as output:
             process = subprocess.Popen(

@@ -7,6 +7,9 @@ import pytest
 from django.db import transaction
 
 from nautobot_pve_ipam.locks import MySQLLocks, lock_key, locked_transaction
+from tests.mariadb.available import need_mariadb
+
+need_mariadb()
 
 NAMES = [("address", "namespace", host) for host in range(4)]
 PATIENCE = 20

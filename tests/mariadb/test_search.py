@@ -14,7 +14,10 @@ from nautobot.ipam.models import IPAddress, IPAddressRange, Namespace, Prefix
 from nautobot_pve_ipam import occupancy
 from nautobot_pve_ipam.free_addresses import addresses
 from nautobot_pve_ipam.occupancy import Search, to_text
+from tests.mariadb.available import need_mariadb
 from tests.next_free_ip.test_search_properties import COMPARED, Network, Scenario, free, parent_of, scenarios
+
+need_mariadb()
 
 ANY = uuid.uuid4()  # of things that no search looks at
 V4 = (10 << 24) + (1 << 16)
