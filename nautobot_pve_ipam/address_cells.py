@@ -7,9 +7,8 @@ from django.urls import reverse
 from nautobot.ipam.choices import PrefixTypeChoices
 
 from nautobot_pve_ipam.address_reads import Reads, network_at, overlapping
-from nautobot_pve_ipam.free_addresses import usable
 from nautobot_pve_ipam.models import Allocation, SDNSubnet
-from nautobot_pve_ipam.occupancy import span, to_int, to_text
+from nautobot_pve_ipam.occupancy import to_int, to_text, usable_span
 
 #: Kind of a cell -> what the legend says, in its order.
 KINDS = {
@@ -58,12 +57,7 @@ class _Known:
 
     def __init__(self, prefix, networks, user, allocate_url):
         self._prefix, self._user, self._allocate_url = prefix, user, allocate_url
-        self._usable = usable(
-            *span(prefix),
-            prefix_length=prefix.prefix_length,
-            ip_version=prefix.ip_version,
-            is_pool=prefix.type == PrefixTypeChoices.TYPE_POOL,
-        )
+        self._usable = usable_span(prefix)
         reads = Reads(prefix)
         self._held = self._read_held(reads, networks)
         children = reads.children(networks).exclude(type=PrefixTypeChoices.TYPE_POOL)

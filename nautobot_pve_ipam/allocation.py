@@ -17,11 +17,11 @@ from django.db.models import Q, prefetch_related_objects
 from django.utils import timezone
 from nautobot.extras.models import Status
 from nautobot.ipam.choices import IPAddressTypeChoices
-from nautobot.ipam.models import IPAddress, IPAddressRange
+from nautobot.ipam.models import IPAddress
 from nautobot.ipam.validators import DNSValidator
 
 from nautobot_pve_ipam import metrics, occupancy
-from nautobot_pve_ipam.change_log import logged_together
+from nautobot_pve_ipam.change_log import expect_entry, logged_together
 from nautobot_pve_ipam.errors import Conflict, InvalidRequest, KeyReused, Missing, NoFreeAddress
 from nautobot_pve_ipam.locks import locked_transaction
 from nautobot_pve_ipam.models import Allocation, IdempotencyKey, PVECluster, SDNSubnet
@@ -35,7 +35,7 @@ KEY_LIFETIME = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Guest:
-    """What PVE knows of who holds an address. `mac` in any spelling netaddr's EUI takes; `vmid` 100 to 999999999."""
+    """What PVE knows of who holds an address. `mac` as it is stored, `BC:24:11:00:00:01`; `vmid` 100 to 999999999."""
 
     mac: str | None = None
     vmid: int | None = None
@@ -174,7 +174,7 @@ def dns_name_of(hostname: str) -> str:
 
 
 def _held_by_mac(search, mac, scope):
-    if not Allocation.objects.filter(mac=mac).order_by().exists():  # a new guest, as nearly always: ask no more
+    if not occupancy.is_known_mac(mac):  # a new guest, as nearly always: ask no more
         return None
     first, last = occupancy.span(search.prefix)
     version = search.prefix.ip_version
@@ -252,10 +252,14 @@ class _Maker:
         around = occupancy.prefixes_around(self._prefix, first)
         if not around:
             raise Missing(f"prefix {self._prefix} was deleted a moment ago")
-        self._dhcp = occupancy.dhcp_intervals([id_ for id_, _ in around], self._prefix.ip_version, first, last)
-        self._is_parent = max(length for _, length in around) == self._prefix.prefix_length
-        if last > first:
-            prefetch_related_objects([self._prefix], "vrfs")  # the change log tells them with each address
+        self._dhcp = occupancy.dhcp_intervals([id_ for id_, *_ in around], self._prefix.ip_version, first, last)
+        _, length, has_vrfs = max(around, key=lambda row: row[1])
+        self._is_parent = length == self._prefix.prefix_length
+        if self._is_parent:  # the change log tells them with each address
+            if has_vrfs:
+                prefetch_related_objects([self._prefix], "vrfs")
+            else:
+                _expect_nothing_on(self._prefix, "vrfs")
 
     def try_make(self, host, wanted) -> Held | None:
         """Make the address, or None where it was taken between our look and our lock, or by who knows no locks.
@@ -267,7 +271,7 @@ class _Maker:
                 return self.make(host, wanted)
         except (IntegrityError, ValidationError):
             # Anything but a collision is the caller's to hear.
-            if occupancy.present(self._prefix, [host]) or _in_exclusive_range(self._prefix, host):
+            if occupancy.is_closed(self._prefix, host):
                 return None
             raise
 
@@ -290,6 +294,7 @@ class _Maker:
             # keeps it elsewhere, it just looks it up.)
             address._closest_parent_cache = {(self._prefix.namespace_id, address.host): self._prefix}
         _expect_nothing_on(address, "interfaces", "nat_outside_list", "vm_interfaces", *(() if tags else ("tags",)))
+        expect_entry(address)
         address.save()  # cleans by itself; validated_save() would clean twice
         transaction.on_commit(metrics.addresses_allocated.inc)
         if tags:
@@ -310,6 +315,7 @@ class _Maker:
         # The address is new and the subnet was just read: asking the database whether they are there is idle.
         allocation.full_clean(exclude=("ip_address", "subnet"), validate_unique=False, validate_constraints=False)
         _expect_nothing_on(allocation, "tags")
+        expect_entry(allocation)
         allocation.save()
         return allocation
 
@@ -319,21 +325,14 @@ class _Maker:
 
 
 def _expect_nothing_on(thing, *relations):
-    """Tell Django what the change log would else ask the database for: nothing hangs on a new object yet."""
-    thing._prefetched_objects_cache = {
-        relation: thing._meta.get_field(relation).related_model.objects.none() for relation in relations
-    }
+    """Tell Django what the change log would else ask the database for: nothing hangs there (yet)."""
+    thing._prefetched_objects_cache = {relation: _nothing(thing, relation) for relation in relations}
 
 
-def _in_exclusive_range(prefix, host):
-    address = occupancy.to_text(host, prefix.ip_version)
-    return IPAddressRange.objects.filter(
-        parent__namespace_id=prefix.namespace_id,
-        ip_version=prefix.ip_version,
-        is_exclusive=True,
-        start_host__lte=address,
-        end_host__gte=address,
-    ).exists()
+def _nothing(thing, relation):
+    queryset = thing._meta.get_field(relation).related_model.objects.none()
+    queryset._result_cache = []  # as prefetching does: even of nothing Django would make the SQL first
+    return queryset
 
 
 def _replayed(user, key, request_digest):

@@ -45,6 +45,13 @@ def gaps(first: int, last: int, occupied: Iterable[Interval]) -> Iterator[Interv
         yield at, last
 
 
+def growing(first: int, last: int, size: int, factor: int) -> Iterator[Interval]:
+    """`first`..`last` in parts: the first one of `size` addresses, each further one `factor` times larger."""
+    while first <= last:
+        yield first, min(last, first + size - 1)
+        first, size = first + size, size * factor
+
+
 def runs(hosts: Iterable[int]) -> Iterator[Interval]:
     """Ascending distinct addresses as intervals of neighbours: 1, 2, 3, 7 -> (1, 3), (7, 7)."""
     start = end = None

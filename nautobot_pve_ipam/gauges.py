@@ -5,12 +5,11 @@ from dataclasses import dataclass, replace
 from django.conf import settings
 from django.db.models import Count, Exists, IntegerField, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
-from nautobot.ipam.choices import PrefixTypeChoices
 from nautobot.ipam.models import IPAddress, IPAddressRange
 
-from nautobot_pve_ipam.free_addresses import addresses, usable
+from nautobot_pve_ipam.free_addresses import addresses
 from nautobot_pve_ipam.models import SDNDHCPRange
-from nautobot_pve_ipam.occupancy import DHCP_ROLE, Search, span, to_int, to_text
+from nautobot_pve_ipam.occupancy import DHCP_ROLE, Search, to_int, to_text, usable_span
 
 #: The hosts of ranges up to this size are read at once to find the next free one.
 LISTED = 1024
@@ -89,17 +88,14 @@ def with_next_free(found: list[Gauge]) -> list[Gauge]:
 
 
 def _next_free(gauge, used):
+    if not gauge.left:
+        return None
     item, prefix = gauge.ip_address_range, gauge.ip_address_range.parent
     start, end = to_int(item.start_host), to_int(item.end_host)
     if gauge.size > LISTED:
         free = addresses(Search(prefix, bounds=((start, end),)).free())
     else:
-        first, last = usable(
-            *span(prefix),
-            prefix_length=prefix.prefix_length,
-            ip_version=prefix.ip_version,
-            is_pool=prefix.type == PrefixTypeChoices.TYPE_POOL,
-        )
+        first, last = usable_span(prefix)
         free = (at for at in range(max(start, first), min(end, last) + 1) if at not in used)
     found = next(free, None)
     return None if found is None else to_text(found, item.ip_version)

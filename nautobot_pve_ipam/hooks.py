@@ -14,10 +14,9 @@ from nautobot.ipam.models import IPAddress, Namespace, Prefix
 from nautobot_pve_ipam import allocation, lookups, subnets
 from nautobot_pve_ipam.allocation import Guest, Held, Scope, Wanted
 from nautobot_pve_ipam.errors import AddressTaken, Conflict, InvalidRequest, Missing, NotOurs
-from nautobot_pve_ipam.free_addresses import usable
 from nautobot_pve_ipam.locks import locked_transaction
 from nautobot_pve_ipam.models import Allocation, SDNSubnet
-from nautobot_pve_ipam.occupancy import span
+from nautobot_pve_ipam.occupancy import usable_span
 from nautobot_pve_ipam.rights import require
 
 RELATED = ("ip_address__status", "ip_address__parent__namespace", "subnet__vnet__zone__cluster")
@@ -159,12 +158,7 @@ def _home(caller, ip, own_subnet_only) -> tuple[Prefix, SDNSubnet | None]:
 
 
 def _check_usable(prefix, ip):
-    first, last = usable(
-        *span(prefix),
-        prefix_length=prefix.prefix_length,
-        ip_version=prefix.ip_version,
-        is_pool=prefix.type == "pool",
-    )
+    first, last = usable_span(prefix)
     if not first <= int(ip) <= last:
         what = "network" if int(ip) < first and ip.version == 4 else "broadcast" if ip.version == 4 else "anycast"
         raise InvalidRequest(f"address {ip} is the {what} address of {prefix.prefix}", field="ip")

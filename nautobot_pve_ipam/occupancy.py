@@ -13,11 +13,25 @@ from uuid import UUID
 import netaddr
 from django.db import connection
 from nautobot.ipam.choices import PrefixTypeChoices
-from nautobot.ipam.models import IPAddress, Prefix
+from nautobot.ipam.models import IPAddress, IPAddressRange, Prefix
 
 from nautobot_pve_ipam.cursors import Cursor
-from nautobot_pve_ipam.free_addresses import IPV4_BITS, IPV6_BITS, Interval, gaps, merged, runs, skipping, usable
+from nautobot_pve_ipam.free_addresses import (
+    IPV4_BITS,
+    IPV6_BITS,
+    Interval,
+    gaps,
+    growing,
+    merged,
+    runs,
+    skipping,
+    usable,
+)
 
+#: A search looks at so many addresses first, which most often is enough, and then at ever more. Within them no query
+#: reads many rows by whatever index: a planner may well prefer one on which all namespaces' hosts lie side by side.
+WINDOW = 256
+WINDOW_GROWTH = 16
 #: Rows of the first query: enough that a sparse prefix needs one page, few enough that a page costs nothing...
 PAGE = 64
 #: ... and, four times more with each page, at most so many of those that follow.
@@ -45,6 +59,16 @@ def span(prefix: Prefix) -> Interval:
     return to_int(prefix.network), to_int(prefix.broadcast)
 
 
+def usable_span(prefix: Prefix) -> Interval:
+    """First and last address of a prefix that hosts may use."""
+    return usable(
+        *span(prefix),
+        prefix_length=prefix.prefix_length,
+        ip_version=prefix.ip_version,
+        is_pool=prefix.type == PrefixTypeChoices.TYPE_POOL,
+    )
+
+
 @dataclass(frozen=True)
 class Search:
     """Where to look for free addresses of a prefix.
@@ -63,12 +87,7 @@ class Search:
         return skipping(self._free(), self.offset)
 
     def _free(self):
-        first, last = usable(
-            *span(self.prefix),
-            prefix_length=self.prefix.prefix_length,
-            ip_version=self.prefix.ip_version,
-            is_pool=self.prefix.type == PrefixTypeChoices.TYPE_POOL,
-        )
+        first, last = usable_span(self.prefix)
         searched = []
         for start, end in self.bounds or ((first, last),):
             # An address that two bounds share counts once, where it comes first.
@@ -108,12 +127,13 @@ def free_intervals(prefix, first, last, *, exclude=(), skip_ranges):
         return
     exclude = sorted((*exclude, *_exclusive_from_outside(prefix)))
     # Of the prefixes around a region alone: their number is limited by the lengths that there are.
-    ranges_of = lru_cache(IPV6_BITS)(partial(_ranges, prefix.ip_version, last, skip_ranges))
-    addresses_of = lru_cache(IPV6_BITS)(partial(taken, prefix.ip_version, last))
-    for start, end, owners in regions(prefix, first, last):
-        ranges = (ranges_of(owner).between(start, end) for owner in owners)
-        for low, high in gaps(start, end, merged(exclude, *ranges)):
-            yield from gaps(low, high, addresses_of(owners[-1]).between(low, high))
+    ranges_of = lru_cache(IPV6_BITS)(partial(_ranges, prefix.ip_version, skip_ranges))
+    addresses_of = lru_cache(IPV6_BITS)(partial(taken, prefix.ip_version))
+    for begin, until in growing(first, last, WINDOW, WINDOW_GROWTH):
+        for start, end, owners in regions(prefix, begin, until):
+            ranges = (ranges_of(owner).between(start, end, until) for owner in owners)
+            for low, high in gaps(start, end, merged(exclude, *ranges)):
+                yield from gaps(low, high, addresses_of(owners[-1]).between(low, high, until))
 
 
 @dataclass(frozen=True)
@@ -217,7 +237,8 @@ class _Children:
 class _Pages:
     """Ordered intervals of one prefix, read page by page, and asked for one part of the prefix after the other.
 
-    `read(address, limit)` returns the intervals that reach behind `address` and where to read on, or None.
+    `read(address, until, limit)` returns the intervals that reach behind `address` and begin by `until`, and where to
+    read on: behind `until` where there are no more of them.
     """
 
     def __init__(self, read):
@@ -226,8 +247,11 @@ class _Pages:
         self._rows = deque()
         self._next = 0
 
-    def between(self, first, last):
-        """Those that reach into `first`..`last`. Each part that is asked for begins behind the one before."""
+    def between(self, first, last, until):
+        """Those that reach into `first`..`last`; may read ahead until `until`.
+
+        Each part that is asked for begins behind the one before.
+        """
         while True:
             while self._rows and self._rows[0][1] < first:
                 self._rows.popleft()
@@ -239,25 +263,25 @@ class _Pages:
                 first = end + 1
                 if end >= last:
                     return  # perhaps it reaches into the next part, too
-            elif self._next is None or self._next > last:
+            elif self._next > last:
                 return
             else:
-                rows, self._next = self._read(max(self._next, first), self._limit)
+                rows, self._next = self._read(max(self._next, first), until, self._limit)
                 self._rows.extend(rows)
                 self._limit = min(self._limit * 4, PAGE_MAX)
 
 
-def _ranges(ip_version, last, block_all, parent_id):
+def _ranges(ip_version, block_all, parent_id):
     """The IP address ranges of one prefix as ordered intervals.
 
     A range that does not block is told as an empty interval `(start, start - 1)`: it takes nothing away, but lets a
     search stop there instead of reading on until a range that blocks.
     """
 
-    def read(address, limit):
-        page = _read_ranges([parent_id], ip_version, (address, last), limit)
+    def read(address, until, limit):
+        page = _read_ranges([parent_id], ip_version, (address, until), limit)
         intervals = [(start, end if block_all or is_exclusive else start - 1) for start, end, is_exclusive in page]
-        return intervals, intervals[-1][0] + 1 if len(page) == limit else None
+        return intervals, intervals[-1][0] + 1 if len(page) == limit else until + 1
 
     return _Pages(read)
 
@@ -289,28 +313,27 @@ def _exclusive_from_outside(prefix):
     if prefix.parent_id is None:
         return []
     inside = span(prefix)
-    outside = [id_ for id_, length in prefixes_around(prefix, inside[0]) if length < prefix.prefix_length]
+    outside = [id_ for id_, length, _ in prefixes_around(prefix, inside[0]) if length < prefix.prefix_length]
     if not outside:
         return []
     ranges = _read_ranges(outside, prefix.ip_version, inside, PAGE, " AND is_exclusive")
     return [(start, end) for start, end, _ in ranges]
 
 
-def taken(ip_version, last, parent_id):
-    """The addresses that hang on one prefix, up to `last`, as ordered intervals."""
+def taken(ip_version, parent_id):
+    """The addresses that hang on one prefix as ordered intervals."""
     sql = "SELECT host FROM ipam_ipaddress WHERE parent_id = %s AND host >= %s AND host <= %s ORDER BY host LIMIT %s"
-    end = _packed(last, ip_version)
-
     dense = False
 
-    def read(address, limit):
+    def read(address, until, limit):
         nonlocal dense
-        if dense and (dense_end := _dense_until(parent_id, ip_version, address, last)) >= address:
-            dense = False
+        if dense and (dense_end := _dense_until(parent_id, ip_version, address, until)) >= address:
+            dense = dense_end == until  # a stretch that ends with the window may well go on
             return [(address, dense_end)], dense_end + 1
-        page = [_number(host) for (host,) in _rows(sql, [parent_id, _packed(address, ip_version), end, limit])]
+        begin, end = (_packed(at, ip_version) for at in (address, until))
+        page = [_number(host) for (host,) in _rows(sql, [parent_id, begin, end, limit])]
         dense = len(page) == limit and page[-1] - page[0] == limit - 1
-        return list(runs(page)), page[-1] + 1 if len(page) == limit else None
+        return list(runs(page)), page[-1] + 1 if len(page) == limit else until + 1
 
     return _Pages(read)
 
@@ -321,16 +344,16 @@ def _dense_until(parent_id, ip_version, first, last):
     The database counts in index order, in growing and then shrinking steps: crossing a million addresses takes some
     twenty queries and no memory. The stretch may end sooner than it could by less than a page.
     """
-    at, step, growing = first, DENSE_STEP, True
-    while step >= PAGE:
-        end = at + step - 1
-        if end <= last and _count(parent_id, ip_version, at, end) == step:
-            at = end + 1
-            if growing:
+    at, step, growing_steps = first, DENSE_STEP, True
+    while at <= last and step >= PAGE:
+        size = min(step, last - at + 1)
+        if _count(parent_id, ip_version, at, at + size - 1) == size:
+            at += size
+            if growing_steps:
                 step = min(step * 4, DENSE_STEP_MAX)
         else:
-            growing = False
-            step //= 4
+            growing_steps = False
+            step = size // 4
     return at - 1
 
 
@@ -367,19 +390,34 @@ def is_sdn_subnet(prefix) -> bool:
     return bool(_rows("SELECT 1 FROM nautobot_pve_ipam_sdnsubnet WHERE prefix_id = %s LIMIT 1", [_id(prefix.pk)]))
 
 
-def present(prefix, hosts):
-    """Those of `hosts` (integers) that have an IP address in the prefix's namespace, whatever its parent."""
-    found = IPAddress.objects.filter(
-        parent__namespace_id=prefix.namespace_id, host__in=[to_text(host, prefix.ip_version) for host in hosts]
+def is_known_mac(mac) -> bool:
+    """Whether any address anywhere is held for that MAC, in the spelling in which it is stored."""
+    return bool(_rows("SELECT 1 FROM nautobot_pve_ipam_allocation WHERE mac = %s LIMIT 1", [mac]))
+
+
+def is_closed(prefix, host) -> bool:
+    """Whether core would refuse `host` (integer) in the prefix's namespace: it is there, or in an exclusive range."""
+    address = to_text(host, prefix.ip_version)
+    there = IPAddress.objects.filter(parent__namespace_id=prefix.namespace_id, host=address)
+    exclusive = IPAddressRange.objects.filter(
+        parent__namespace_id=prefix.namespace_id,
+        ip_version=prefix.ip_version,
+        is_exclusive=True,
+        start_host__lte=address,
+        end_host__gte=address,
     )
-    return {to_int(host) for host in found.values_list("host", flat=True)}
+    return there.exists() or exclusive.exists()
 
 
 def prefixes_around(prefix, host):
-    """`(id as the database has it, length)` of the prefixes around `host` (integer), in the namespace of `prefix`."""
+    """The prefixes around `host` (integer) in the namespace of `prefix`.
+
+    For each `(id as the database has it, length, whether it is in a VRF)`.
+    """
     version = prefix.ip_version
     networks = possible_networks(host, version)
-    sql = "SELECT id, prefix_length FROM ipam_prefix WHERE namespace_id = %s AND ip_version = %s"
+    sql = "SELECT id, prefix_length, EXISTS (SELECT 1 FROM ipam_vrfprefixassignment WHERE prefix_id = ipam_prefix.id)"
+    sql += " FROM ipam_prefix WHERE namespace_id = %s AND ip_version = %s"
     sql += f" AND network IN ({', '.join(['%s'] * len(networks))}) AND broadcast >= %s"
     packed = (_packed(address, version) for address in (*networks, host))
     return _rows(sql, [_id(prefix.namespace_id), version, *packed])

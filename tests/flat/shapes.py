@@ -6,6 +6,15 @@ CHILDREN = 5000
 RANGES = 2000
 
 
+def elsewhere(ground):
+    """What another namespace has, for a small table is rightly read whole: child prefixes and ranges behind the rest,
+    and addresses where the others' end, which an index of hosts alone would lead to."""
+    prefix = ground.prefix("10.0.0.0/8")
+    ground.children(prefix, CHILDREN, every=16, size=8, type="network", start=2097152)
+    ground.ranges(prefix, f"generate_series(4194304::bigint, {4194304 + RANGES * 16}, 16)", size=8)
+    ground.use(prefix, "generate_series(131072::bigint, 151072)")
+
+
 def dense(ground, used):
     prefix = ground.prefix("10.0.0.0/12")
     ground.use(prefix, f"generate_series(1::bigint, {used})")

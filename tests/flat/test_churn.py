@@ -209,8 +209,8 @@ class Churn(RuleBasedStateMachine):
 
 def test_the_lowest_free_address_all_along(admin, monkeypatch):
     monkeypatch.setattr(cursors, "WORTH_MOVING", 1)
-    monkeypatch.setattr(occupancy, "PAGE", 8)
-    monkeypatch.setattr(occupancy, "DENSE_STEP", 16)
+    for name, value in {"WINDOW": 16, "WINDOW_GROWTH": 2, "PAGE": 8, "DENSE_STEP": 16}.items():
+        monkeypatch.setattr(occupancy, name, value)
     machine = type("Machine", (Churn,), {"user": admin})
     run_state_machine_as_test(
         machine,

@@ -1,7 +1,9 @@
 """Database work per request: the same queries whatever is used, each by an index, each of a bounded number of rows."""
 
 import re
+from contextlib import closing
 
+import psycopg2
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -22,6 +24,19 @@ READS = re.compile(r"\(?SELECT .*ipam_(ipaddress|prefix|ipaddressrange)\b")
 #: Core's own: IPAddress.clean() asks for an exclusive range around the address, and reads all that begin before it.
 CORE = re.compile(r'"ipam_ipaddressrange"."is_exclusive" AND')
 TABLES = {"ipam_ipaddress", "ipam_prefix", "ipam_ipaddressrange"}
+
+
+@pytest.fixture(autouse=True)
+def no_leftovers(django_db_setup):
+    """Indexes still lead to what earlier tests rolled back; it is cleared away outside of the test's transaction."""
+    name, user, host, port = (connection.settings_dict[key] for key in ("NAME", "USER", "HOST", "PORT"))
+    with closing(
+        psycopg2.connect(
+            dbname=name, user=user, host=host, port=port or None, password=connection.settings_dict["PASSWORD"]
+        )
+    ) as other:
+        other.autocommit = True
+        other.cursor().execute("VACUUM ipam_ipaddress, ipam_prefix, ipam_ipaddressrange")
 
 
 def ask(client, method, search):
@@ -62,6 +77,7 @@ def test_the_number_of_queries_does_not_depend_on_what_is_used(shape, client, co
 def test_each_query_reads_few_rows_by_an_index(shape, client, committed):
     for number in range(TWINS):
         shape(Ground(f"the same in another namespace {number}"), 2000)
+    shapes.elsewhere(Ground("another namespace"))
     search = shape(Ground(shape.__name__), 20000)
     settle()
     with committed():
@@ -72,7 +88,6 @@ def test_each_query_reads_few_rows_by_an_index(shape, client, committed):
     assert len(ours) > 5
     for sql in ours:
         for step in steps(sql):
-            # A table without rows is read as it is, and rightly: the shape has none of its kind.
-            if step.table in TABLES and step.rows:
+            if step.table in TABLES:
                 assert step.kind != "Seq Scan", (step, sql)
             assert step.rows <= ROWS, (step, sql)

@@ -9,7 +9,7 @@ import pytest
 from django.db import transaction
 from hypothesis import HealthCheck, given, settings
 from nautobot.extras.models import Role
-from nautobot.ipam.models import IPAddress, IPAddressRange, Namespace, Prefix
+from nautobot.ipam.models import IPAddress, IPAddressRange, Namespace, Prefix, VRFPrefixAssignment
 
 from nautobot_pve_ipam import occupancy
 from nautobot_pve_ipam.free_addresses import addresses
@@ -27,7 +27,7 @@ V4 = (10 << 24) + (1 << 16)
 def tables(database):
     """Nautobot's tables with their columns, types and indexes; foreign keys left out, as what they point to is."""
     with database.schema_editor() as editor:
-        for model in (Namespace, Prefix, IPAddress, IPAddressRange, Role):
+        for model in (Namespace, Prefix, IPAddress, IPAddressRange, Role, VRFPrefixAssignment):
             editor.create_model(model)
         editor.deferred_sql = [statement for statement in editor.deferred_sql if "FOREIGN KEY" not in str(statement)]
 
@@ -70,8 +70,7 @@ def build(scenario):
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(scenario=scenarios())
 def test_the_search_follows_the_rules(tables, scenario):
-    page, step, step_max = scenario.paging
-    with transaction.atomic(), patch.multiple(occupancy, PAGE=page, DENSE_STEP=step, DENSE_STEP_MAX=step_max):
+    with transaction.atomic(), patch.multiple(occupancy, **scenario.paging):
         search = Search(build(scenario), scenario.bounds, scenario.exclude, scenario.offset)
         found = list(islice(addresses(search.free()), COMPARED))
         transaction.set_rollback(True)
@@ -103,6 +102,8 @@ def test_what_lies_around_an_address(tables):
     )
     for host, lengths, dhcp_starts in ((15, [16], [10]), (25, [16], []), (35, [16], []), (305, [16, 24], [300])):
         around = occupancy.prefixes_around(prefix, V4 + host)
-        assert sorted(length for _, length in around) == lengths
-        found = occupancy.dhcp_intervals([id_ for id_, _ in around], 4, V4 + host, V4 + host)
+        assert sorted((length, bool(has_vrfs)) for _, length, has_vrfs in around) == [
+            (length, False) for length in lengths
+        ]
+        found = occupancy.dhcp_intervals([id_ for id_, *_ in around], 4, V4 + host, V4 + host)
         assert [start - V4 for start, end in found if end >= V4 + host] == dhcp_starts

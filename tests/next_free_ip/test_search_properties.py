@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from itertools import islice
+from unittest.mock import patch
 
 import netaddr
 import pytest
@@ -20,6 +21,11 @@ pytestmark = pytest.mark.django_db
 #: How much of a prefix a scenario fills, and how many free addresses are compared.
 WINDOW = 256
 COMPARED = 300
+PAGINGS = [
+    {"WINDOW": 3, "WINDOW_GROWTH": 2, "PAGE": 2, "DENSE_STEP": 4, "DENSE_STEP_MAX": 16},
+    {"WINDOW": 40, "WINDOW_GROWTH": 4, "PAGE": 5, "DENSE_STEP": 16, "DENSE_STEP_MAX": 64},
+    {"WINDOW": 256, "WINDOW_GROWTH": 16, "PAGE": 64, "DENSE_STEP": 1024, "DENSE_STEP_MAX": 65536},
+]
 BITS = {4: 32, 6: 128}
 
 
@@ -57,8 +63,8 @@ class Scenario:
     bounds: tuple = ()
     exclude: tuple = ()
     offset: int = 0
-    #: rows per query, first and largest step of the count in dense stretches
-    paging: tuple = field(default=(64, 1024, 65536))
+    #: sizes that the search goes by, all of them with the names they have there
+    paging: dict = field(default_factory=lambda: PAGINGS[-1])
 
 
 def free(scenario):
@@ -137,7 +143,7 @@ def scenarios(draw):
         tuple(draw(st.lists(pairs, max_size=3))),
         tuple(draw(st.lists(pairs.map(lambda pair: (pair[0], min(pair[0] + 9, pair[1]))), max_size=3))),
         draw(st.integers(0, 12)) if draw(st.booleans()) else 0,
-        draw(st.sampled_from([(2, 4, 16), (5, 16, 64), (64, 1024, 65536)])),
+        draw(st.sampled_from(PAGINGS)),
     )
 
 
@@ -179,11 +185,7 @@ def build(scenario):
 
 
 def check(scenario):
-    page, step, step_max = scenario.paging
-    with pytest.MonkeyPatch.context() as patch, transaction.atomic():
-        patch.setattr(occupancy, "PAGE", page)
-        patch.setattr(occupancy, "DENSE_STEP", step)
-        patch.setattr(occupancy, "DENSE_STEP_MAX", step_max)
+    with patch.multiple(occupancy, **scenario.paging), transaction.atomic():
         search = Search(build(scenario), scenario.bounds, scenario.exclude, scenario.offset)
         found = list(islice(addresses(search.free()), COMPARED))
         transaction.set_rollback(True)
@@ -213,11 +215,11 @@ SUBNET = Network(V4, 24, 4, "network")
             Network(V4 + 64, length, 4, type_)
             for length, type_ in [(26, "pool"), (27, "pool"), (28, "pool"), (29, "network"), (30, "pool")]
         ),
-        paging=(2, 4, 16),
+        paging=PAGINGS[0],
     )
 )
 @example(  # a range that was there before the pool over its second half
-    Scenario(SUBNET, ranges=(Range(V4 + 60, V4 + 69, True),), bounds=((V4 + 58, V4 + 71),), paging=(2, 4, 16))
+    Scenario(SUBNET, ranges=(Range(V4 + 60, V4 + 69, True),), bounds=((V4 + 58, V4 + 71),), paging=PAGINGS[0])
 )
 def test_the_search_follows_the_rules(scenario):
     check(scenario)

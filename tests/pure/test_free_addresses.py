@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nautobot_pve_ipam.errors import REASON_MAX_LENGTH, one_line
-from nautobot_pve_ipam.free_addresses import addresses, gaps, merged, runs, skipping, usable
+from nautobot_pve_ipam.free_addresses import addresses, gaps, growing, merged, runs, skipping, usable
 
 #: Small windows at the edges and in the middle of both families: a set can hold all of a window.
 WINDOW = 48
@@ -63,6 +63,15 @@ def test_gaps_are_the_numbers_that_nothing_covers(window):
 def test_merging_orders_what_is_ordered(window):
     _, _, streams = window
     assert list(merged(*streams)) == sorted(chain(*streams))
+
+
+@given(windows(), st.integers(1, WINDOW + 8), st.integers(1, 4))
+def test_parts_grow_and_lose_nothing(window, size, factor):
+    first, last, _ = window
+    found = list(growing(first, last, size, factor))
+    assert list(addresses(found)) == list(range(first, last + 1))
+    for number, (start, end) in enumerate(found):
+        assert end == min(last, start + size * factor**number - 1)
 
 
 @given(ORIGINS.flatmap(lambda origin: st.sets(around(origin))))
