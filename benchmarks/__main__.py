@@ -1,7 +1,7 @@
 """`python -m benchmarks [--quick | --trial | --profile] [--output FILE]`.
 
-The whole run writes benchmarks/results.json; the others write nothing unless told where. Exit status 1: one of the
-App's requests failed, or two got the same address.
+The whole run writes benchmarks/results.json and its tables into the READMEs; the others write nothing unless told
+where. Exit status 1: one of the App's requests failed, or two got the same address.
 """
 
 import argparse
@@ -52,6 +52,8 @@ def main() -> int:
     if output:
         output.write_text(json.dumps(results, indent=2) + "\n")
         print(f"Written to {output}.")
+    if output == RESULTS and arguments.plan is FULL:
+        report.publish(results)
     return 1 if any(report.failures_and_duplicates(results)) else 0
 
 
@@ -75,9 +77,10 @@ def measure(
         server = Server(web.url, token)
         say("filling prefixes")
         filler = Filler(server, connection)
-        warm = filler.dense("warm-up", 16, 1)
+        warm = [filler.dense("warm-up", 16, 1), filler.pve("warm-up-pve", 16, 1)]
         fills = measures.fill_cases(filler, plan)
         shapes = measures.shape_cases(filler, plan)
+        pve = measures.pve_case(filler, plan)
         bulk = filler.dense("bulk", 16, 1_000)
         contests = [
             measures.contest(filler, "8", 8),
@@ -92,7 +95,7 @@ def measure(
         say("temporary pools")
         pools = {case.name: methods.temporary_pools(server, case.subnet, fill.used) for fill, case in fills}
         say("one request at a time")
-        alone = measures.one_after_the_other(server, [*(case for _, case in fills), *shapes])
+        alone = measures.one_after_the_other(server, [*(case for _, case in fills), *shapes, pve])
         say("lists")
         results = {"bulk_256": measures.bulk(server, bulk, plan)}
         say("preview")
@@ -109,8 +112,13 @@ def measure(
             measures.warm_up(pool, servers, warm)
             say("in parallel: two web servers")
             results["two_servers"] = measures.many_at_once(pool, servers, both, plan)
+        if plan is FULL:
+            say("where the time goes")
+            code = "from benchmarks import profiling; profiling.print_stages()"
+            results["stages"] = json.loads(run_python(web.environment, code).splitlines()[-1])
 
     results["fills"] = {name: figures(alone[name]) | pools_figures(used) for name, used in pools.items()}
+    results["pve_guest"] = {"ours_ms": alone["pve"]["ours_mac"], "plain_create_ms": alone["pve"]["plain"]}
     results["shapes"] = {case.name: figures(alone[case.name]) for case in shapes}
     return results
 

@@ -21,6 +21,7 @@ IPV6_NETWORK = "2001:db8:10::"
 CHILD_LENGTH = 29
 CHILD_SIZE = 8
 CHILD_EVERY = 16
+ZONE = "bench"
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -28,7 +29,10 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 @dataclass(frozen=True)
 class Subnet:
-    """A prefix in its namespace, both known to Nautobot by their ids. `bounded`: requests name its hosts as bounds."""
+    """A prefix in its namespace, both known to Nautobot by their ids.
+
+    `bounded`: requests name its hosts as bounds. `zone`: that of PVE's subnet on it, if there is one.
+    """
 
     namespace: str
     namespace_id: str
@@ -37,6 +41,7 @@ class Subnet:
     bounded: bool = True
     hole: Address | None = None
     part: Network | None = None
+    zone: str | None = None
     _known_free: Iterator[int] = field(repr=False, default_factory=itertools.count)
 
     @property
@@ -130,6 +135,16 @@ class Filler:
         )
         return subnet
 
+    def pve(self, name: str, length: int, used: int) -> Subnet:
+        """A subnet that PVE made, with `used` addresses behind its gateway."""
+        network = ipaddress.ip_network(f"{IPV4_NETWORK}/{length}")
+        namespace = self._create("namespaces", {"name": f"bench-{name}"})
+        self._server.expect(CREATED, put_subnet(f"bench-{name}", network))
+        prefix = self._query("SELECT id FROM ipam_prefix WHERE namespace_id = %s", namespace)
+        subnet = Subnet(f"bench-{name}", namespace, prefix, network, zone=ZONE)
+        self._use(subnet, "generate_series(2, %(last)s) AS n", last=used + 1)
+        return subnet
+
     def settle(self) -> None:
         """Give the planner its statistics, and get the writing over before anything is timed."""
         self._execute("VACUUM (ANALYZE) ipam_ipaddress, ipam_prefix, ipam_ipaddressrange", {})
@@ -163,7 +178,20 @@ class Filler:
         with self._connection.cursor() as cursor:
             cursor.execute(statement, values or None)
 
-    def _query(self, statement: str) -> str:
+    def _query(self, statement: str, *values: str) -> str:
         with self._connection.cursor() as cursor:
-            cursor.execute(statement)
+            cursor.execute(statement, values)
             return cursor.fetchone()[0]
+
+
+def put_subnet(namespace: str, network: Network) -> Request:
+    """What PVE sends when a subnet is made, here with one DHCP range for all of its hosts but the gateway."""
+    dhcp_range = {"start": str(network[2]), "end": str(network[-2])}
+    body = {"zone": ZONE, "vnet": "bench", "gateway": str(network[1]), "dhcp_ranges": [dhcp_range]}
+    return Request("PUT", subnet_path(namespace, network), body)
+
+
+def subnet_path(namespace: str, network: Network) -> str:
+    """Path of a subnet in the App's API, by natural key."""
+    name = f"{network.network_address}-{network.prefixlen}"
+    return f"/api/plugins/pve-ipam/namespaces/{namespace}/subnets/{name}/"

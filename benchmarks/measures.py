@@ -1,5 +1,6 @@
 """What is measured, and how: everything that is compared takes turns in one loop, so that noise meets all alike."""
 
+import itertools
 import statistics
 from collections import defaultdict
 from dataclasses import dataclass
@@ -64,6 +65,12 @@ def shape_cases(filler: Filler, plan: Plan) -> list[Case]:
     return [Case(name, subnet, _without_core(plan.repetitions)) for name, subnet in subnets.items()]
 
 
+def pve_case(filler: Filler, plan: Plan) -> Case:
+    """A subnet that PVE made, whose guests are told by their zone."""
+    repetitions = _without_core(plan.repetitions)
+    return Case("pve", filler.pve("pve", CONTEST_PREFIX_LENGTH, CONTEST_USED), repetitions)
+
+
 def contest(filler: Filler, name: str, clients: int, ranges: int = 1) -> Contest:
     """A contest of `clients`, with a subnet for each method, divided into `ranges` (a power of 2)."""
     subnets = {
@@ -77,9 +84,9 @@ def _without_core(repetitions: int) -> dict[str, int]:
     return {"plain": repetitions, "ours": repetitions, "ours_mac": repetitions}
 
 
-def warm_up(clients: Clients, servers: list[Server], subnet: Subnet) -> None:
+def warm_up(clients: Clients, servers: list[Server], subnets: list[Subnet]) -> None:
     """Let every worker load what it loads at its first request of each kind."""
-    for method in METHODS.values():
+    for subnet, method in itertools.product(subnets, METHODS.values()):
         requests = [[method(subnet) for _ in range(WARM_UP_REQUESTS)] for _ in range(WARM_UP_CLIENTS * len(servers))]
         clients.run(servers, requests)
 

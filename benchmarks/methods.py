@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from benchmarks.fill import Address, Network, Subnet
+from benchmarks.fill import Address, Network, Subnet, subnet_path
 from benchmarks.load import CREATED, Request, Server
 
 POOL_LENGTH = 24
@@ -44,7 +44,8 @@ def ours_mac(subnet: Subnet) -> Request:
         "vmid": 100 + number,
         "hostname": f"guest{number}",
     }
-    return Request("POST", next_free_ip(subnet), _bounds(subnet) | guest)
+    zone = {"zone": subnet.zone} if subnet.zone else {}
+    return Request("POST", next_free_ip(subnet), _bounds(subnet) | guest | zone)
 
 
 def ours_bulk(subnet: Subnet, count: int) -> Request:
@@ -62,8 +63,7 @@ METHODS: dict[str, Callable[[Subnet], Request]] = {"plain": plain, "core": core,
 
 def next_free_ip(subnet: Subnet) -> str:
     """Path of the App's endpoint, by natural key."""
-    name = f"{subnet.network.network_address}-{subnet.network.prefixlen}"
-    return f"/api/plugins/pve-ipam/namespaces/{subnet.namespace}/subnets/{name}/next-free-ip/"
+    return f"{subnet_path(subnet.namespace, subnet.network)}next-free-ip/"
 
 
 def _bounds(subnet: Subnet) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Where the time of one request goes inside Nautobot: its queries, and the functions that take longest.
+"""Where the time of one request goes inside Nautobot: its stages, its queries, and the functions that take longest.
 
 `python -m benchmarks --profile`; runs in a Nautobot process, with Django's test client, through all of the middleware.
 """
@@ -6,6 +6,7 @@
 import cProfile
 import ipaddress
 import json
+import logging
 import pstats
 import re
 import statistics
@@ -20,27 +21,29 @@ from django.test import Client
 from nautobot.extras.models import Status
 from nautobot.ipam.models import Namespace, Prefix
 
-from benchmarks import methods
-from benchmarks.fill import Subnet
+from benchmarks import methods, report
+from benchmarks.fill import ZONE, Subnet, put_subnet
 from benchmarks.load import CREATED, Request
+from benchmarks.stages import Watch
 from development import seed
 
-NETWORK = "10.0.0.0/16"
+NETWORKS = {False: "10.0.0.0/16", True: "10.1.0.0/16"}
 WARM_UP = 5
 REPETITIONS = 30
 BULK = 16
-FUNCTIONS_SHOWN = 60
+FUNCTIONS_SHOWN = 40
 QUERY_SHOWN = 230
 
 
 class Candidate:
-    """One kind of request, and what was seen of it; all times in seconds."""
+    """One kind of request, and what was seen of it; all times in seconds but those of its stages."""
 
     def __init__(self, name: str, client: Client, make: Callable[[], Request], status: int = CREATED) -> None:
         self.name = name
         self._client, self._make, self._status = client, make, status
         self.times: list[float] = []
         self.queries: list[list[tuple[str, float]]] = []
+        self.watch = Watch()
         self._profiler = cProfile.Profile()
 
     def send(self) -> float:
@@ -55,8 +58,9 @@ class Candidate:
         return took
 
     def observe(self) -> None:
-        """A request for the time alone, one for the queries, one under the profiler."""
+        """A request for the time alone, one for its stages, one for the queries, one under the profiler."""
         self.times.append(self.send())
+        self.observe_stages()
         queries: list[tuple[str, float]] = []
 
         def timed(execute: Callable, sql: str, *arguments: Any) -> Any:
@@ -70,6 +74,10 @@ class Candidate:
             self.send()
         self.queries.append(queries)
         self._profiler.runcall(self.send)
+
+    def observe_stages(self) -> None:
+        with self.watch.request():
+            self.send()
 
     def summary(self) -> str:
         in_queries = statistics.median(sum(took for _, took in queries) for queries in self.queries)
@@ -105,31 +113,57 @@ class Candidate:
 
 def main() -> None:
     """Each way to get an address, and our preview, in turns on a prefix with few addresses; print what was seen."""
-    client = Client(
-        SERVER_NAME="localhost", HTTP_AUTHORIZATION=f"Token {seed.superuser()}", HTTP_ACCEPT="application/json"
-    )
-    subnet = make_subnet()
-    candidates = [Candidate(name, client, lambda make=make: make(subnet)) for name, make in methods.METHODS.items()]
-    candidates.append(Candidate(f"ours_bulk_{BULK}", client, lambda: methods.ours_bulk(subnet, BULK)))
-    candidates.append(Candidate("ours_preview", client, lambda: methods.ours_preview(subnet), 200))
-    for candidate in candidates:
-        for _ in range(WARM_UP):
-            candidate.send()
+    candidates = make_candidates()
     for _ in range(REPETITIONS):
         for candidate in candidates:
             candidate.observe()
     for candidate in candidates:
         candidate.show()
-    print("\nSummary")
+    print(f"\n{report.stages_table({candidate.name: candidate.watch.medians() for candidate in candidates})}\n")
     for candidate in candidates:
         print(candidate.summary())
 
 
-def make_subnet() -> Subnet:
-    namespace = Namespace.objects.create(name="bench-profile")
-    prefix = Prefix(prefix=NETWORK, namespace=namespace, status=Status.objects.get(name="Active"))
-    prefix.validated_save()
-    return Subnet(namespace.name, str(namespace.pk), str(prefix.pk), ipaddress.ip_network(NETWORK))
+def print_stages() -> None:
+    """Milliseconds by candidate and stage, as JSON."""
+    candidates = make_candidates()
+    for _ in range(REPETITIONS):
+        for candidate in candidates:
+            candidate.observe_stages()
+    print(json.dumps({candidate.name: candidate.watch.medians() for candidate in candidates}))
+
+
+def make_candidates() -> list[Candidate]:
+    """All that is compared, warmed up."""
+    logging.disable(logging.INFO)
+    client = Client(
+        SERVER_NAME="localhost", HTTP_AUTHORIZATION=f"Token {seed.superuser()}", HTTP_ACCEPT="application/json"
+    )
+    subnet, pve = (make_subnet(client, is_pve=is_pve) for is_pve in NETWORKS)
+    candidates = [Candidate(name, client, lambda make=make: make(subnet)) for name, make in methods.METHODS.items()]
+    candidates.append(Candidate("ours_pve", client, lambda: methods.ours_mac(pve)))
+    candidates.append(Candidate(f"ours_bulk_{BULK}", client, lambda: methods.ours_bulk(subnet, BULK)))
+    candidates.append(Candidate("ours_preview", client, lambda: methods.ours_preview(subnet), 200))
+    for candidate in candidates:
+        for _ in range(WARM_UP):
+            candidate.send()
+    return candidates
+
+
+def make_subnet(client: Client, *, is_pve: bool) -> Subnet:
+    """A prefix of a namespace; made by the hook that PVE calls, if it is to be a PVE subnet."""
+    network = ipaddress.ip_network(NETWORKS[is_pve])
+    namespace, _ = Namespace.objects.get_or_create(name="bench-profile")
+    if is_pve:
+        request = put_subnet(namespace.name, network)
+        answer = client.generic(request.method, request.path, json.dumps(request.body), "application/json")
+        if answer.status_code != CREATED:
+            raise RuntimeError(f"{request.path}: {answer.status_code} {answer.content!r}")
+    else:
+        status = Status.objects.get(name="Active")
+        Prefix(prefix=str(network), namespace=namespace, status=status).validated_save()
+    prefix = Prefix.objects.get(prefix=str(network), namespace=namespace)
+    return Subnet(namespace.name, str(namespace.pk), str(prefix.pk), network, zone=ZONE if is_pve else None)
 
 
 def shape(sql: str) -> str:

@@ -1,4 +1,7 @@
-"""The results as one table, each figure beside what it is compared with and the target of the design."""
+"""The results as tables: each figure beside what it is compared with and the target of the design, for people to read.
+
+`publish` puts them into the two READMEs, so that no figure there is older than results.json.
+"""
 
 import importlib.metadata
 import os
@@ -20,6 +23,7 @@ P99_MAX = 3
 PREVIEW_MAX = 2
 
 PACKAGES = ("nautobot", "nautobot-pve-ipam", "Django", "djangorestframework", "pyuwsgi")
+REPOSITORY = Path(__file__).resolve().parent.parent
 COLUMNS = "{:<40} {:<30} {:>9} {:>8} {:>8}  {:<8} {}"
 
 
@@ -64,6 +68,70 @@ def table(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def stages_table(stages: dict[str, dict[str, float]]) -> str:
+    """Where the time goes, as Markdown: a column for each kind of request, a line for each stage, in ms."""
+    lines = [f"| ms | {' | '.join(stages)} |", "| --- |" + " ---: |" * len(stages)]
+    for stage in next(iter(stages.values())):
+        figures = (f"{medians[stage]:.1f}" if medians[stage] else "" for medians in stages.values())
+        lines.append(f"| {stage} | {' | '.join(figures)} |")
+    sums = (f"**{sum(medians.values()):.1f}**" for medians in stages.values())
+    lines.append(f"| **all** | {' | '.join(sums)} |")
+    return "\n".join(lines)
+
+
+def summary(results: dict[str, Any]) -> str:
+    """The table of the README, as Markdown."""
+    columns = (
+        "",
+        "core `available-ips`",
+        "temporary pools (old PVE patch)",
+        "core creating a known address",
+        "this App",
+    )
+    lines = [f"| {' | '.join(columns)} |".replace("|  |", "| |"), "| " + " | ".join(["---"] * len(columns)) + " |"]
+
+    def line(what: str, *cells: str) -> None:
+        *others, ours = cells
+        lines.append(f"| {' | '.join((what, *others, f'**{ours}**'))} |".replace("|  ", "| "))
+
+    for used, figures in results["fills"].items():
+        core = _time(figures["core_ms"]) if figures.get("core_ms") else ""
+        pools = f"{_time(figures['temp_pool_ms'])}, {figures['temp_pool_calls']:,} calls"
+        plain, ours = _time(figures["plain_create_ms"]), _time(figures["ours_ms"])
+        line(f"one address, {int(used):,} used before it", core, pools, plain, ours)
+    guest = results["pve_guest"]
+    line("one address for a guest of PVE", "", "", _time(guest["plain_create_ms"]), _time(guest["ours_ms"]))
+    bulk = results["bulk_256"]
+    line("256 addresses in one call", "", "", _time(bulk["plain_create_ms"]), _time(bulk["ours_ms"]))
+    for clients, figures in _parallel_figures(results):
+        rates = (f"{figures[name]['per_second']:.0f}/s, {_percent_failed(figures[name]):.0f} % failed"
+                 for name in ("core", "plain", "ours"))  # fmt: skip
+        core, plain, ours = rates
+        line(clients, core, "", plain, ours)
+    failures, duplicates = failures_and_duplicates(results)
+    versions = results["versions"]
+    lines.append(
+        f"\nMedians of one run on {results['machine']['cores']} shared cores; Nautobot {versions['nautobot']}, "
+        f"PostgreSQL {versions['postgresql']}. In parallel, {failures} requests of the App failed and {duplicates} "
+        "addresses were given twice."
+    )
+    return "\n".join(lines)
+
+
+def publish(results: dict[str, Any]) -> None:
+    """Write the tables into README.md and benchmarks/README.md, between their marks."""
+    _replace(REPOSITORY / "README.md", "figures", summary(results))
+    readme = REPOSITORY / "benchmarks" / "README.md"
+    _replace(readme, "figures", f"```text\n{table(results)}\n```")
+    _replace(readme, "stages", stages_table(results["stages"]))
+
+
+def _replace(path: Path, name: str, text: str) -> None:
+    before, begin, rest = path.read_text().partition(f"<!-- {name} -->\n")
+    _, end, after = rest.partition(f"<!-- end of {name} -->")
+    path.write_text(f"{before}{begin}\n{text}\n\n{end}{after}")
+
+
 def rows(results: dict[str, Any]) -> Iterator[Row]:
     """The comparisons, in the order of the table."""
     empty = results["fills"]["0"]["ours_ms"]
@@ -75,13 +143,13 @@ def rows(results: dict[str, Any]) -> Iterator[Row]:
                       figures["ours_ms"], speed, at_least=CORE_AT_100000_MIN)  # fmt: skip
     for shape, figures in results["shapes"].items():
         yield from _single(shape, figures, empty)
+    guest = results["pve_guest"]
+    yield _less("a guest of a PVE subnet", "plain create, ms", guest["plain_create_ms"], guest["ours_ms"], PLAIN_MAX)
     bulk = results["bulk_256"]
     plain, ours = bulk["plain_create_ms"], bulk["ours_ms"]
     yield _less("256 addresses in one call", "256 plain creates, ms", plain, ours, BULK_MAX)
-    for clients, figures in results["parallel"].items():
-        name = f"{clients} clients" if clients.isdigit() else "32 clients on 32 ranges"
-        yield from _parallel(name, figures)
-    yield from _parallel("32 clients, two web servers", results["two_servers"])
+    for clients, figures in _parallel_figures(results):
+        yield from _parallel(clients, figures)
     yield _less("preview, most used", f"{results['cheapest_api']}, ms", results["cheapest_api_ms"],
                 results["preview_ms"], PREVIEW_MAX)  # fmt: skip
 
@@ -100,6 +168,13 @@ def _single(what: str, figures: dict[str, Any], empty: float) -> Iterator[Row]:
     yield _less(f"{what}, first request", "ours at 0 used, ms", empty, figures["ours_first_ms"])
 
 
+def _parallel_figures(results: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """All that ran in parallel, each with the name it has in the tables."""
+    for clients, figures in results["parallel"].items():
+        yield f"{clients} clients" if clients.isdigit() else "32 clients on 32 ranges", figures
+    yield "32 clients, two web servers", results["two_servers"]
+
+
 def _parallel(what: str, figures: dict[str, dict[str, Any]]) -> Iterator[Row]:
     ours, plain, core = figures["ours"], figures["plain"], figures["core"]
     rate, guests = plain["per_second"], figures["ours_mac"]
@@ -109,6 +184,10 @@ def _parallel(what: str, figures: dict[str, dict[str, Any]]) -> Iterator[Row]:
     failed = _percent_failed(ours)
     yield Row(what, "core available-ips, % failed", _percent_failed(core), failed, failed, at_most=0)
     yield _less(f"{what}, p99", "p50 of the same, ms", ours["p50_ms"], ours["p99_ms"], P99_MAX)
+
+
+def _time(ms: float) -> str:
+    return f"{ms / 1000:,.0f} s" if ms >= 10_000 else f"{ms:,.0f} ms"
 
 
 def _shown(figure: float) -> str:
