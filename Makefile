@@ -5,13 +5,14 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
-.PHONY: help install demo demo-up demo-down demo-check test bench bench-quick docs screenshots lint deb test-perl lint-perl
+.PHONY: help install demo demo-up demo-down demo-check test test-mariadb bench bench-quick docs screenshots lint deb test-perl lint-perl
 
 help:
 	@echo "make demo         a Nautobot with a small PVE network, until Ctrl-C"
 	@echo "make demo-up      the same in the background; .demo/env tells where; make demo-down stops it"
 	@echo "make demo-check   starts it, compares five allocated addresses with the expected ones, stops it"
 	@echo "make test         all tests (ARGS='-k mac' for some)"
+	@echo "make test-mariadb the tests on MariaDB (apt-get install mariadb-server libmariadb-dev gcc pkg-config)"
 	@echo "make bench        side by side with Nautobot core; make bench-quick for a first look"
 	@echo "make docs         the App's documentation, from nautobot_pve_ipam/docs/*.md to the HTML beside it"
 	@echo "make screenshots  the documentation's pictures of the pages, taken by the browser tests"
@@ -28,6 +29,10 @@ demo-up demo-down demo-check: demo-%: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest $(ARGS)
+
+test-mariadb: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[mariadb]'
+	NAUTOBOT_PVE_IPAM_SERVER=mariadb $(BIN)/python -m pytest $(ARGS)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -75,6 +75,9 @@ def measure(
     with nautobot_web(database_url, WORKERS) as web:
         token = run_python(web.environment, "from development import seed; print(seed.superuser())").strip()
         server = Server(web.url, token)
+        say("where the time goes")
+        code = f"from benchmarks import profiling; profiling.print_stages({plan.repetitions // 2})"
+        results: dict[str, Any] = {"stages": json.loads(run_python(web.environment, code).splitlines()[-1])}
         say("filling prefixes")
         filler = Filler(server, connection)
         warm = [filler.dense("warm-up", 16, 1), filler.pve("warm-up-pve", 16, 1)]
@@ -97,7 +100,7 @@ def measure(
         say("one request at a time")
         alone = measures.one_after_the_other(server, [*(case for _, case in fills), *shapes, pve])
         say("lists")
-        results = {"bulk_256": measures.bulk(server, bulk, plan)}
+        results["bulk_256"] = measures.bulk(server, bulk, plan)
         say("preview")
         fill, most_used = fills[-1]
         shown, cheapest_ms, cheapest = measures.preview(server, most_used.subnet, plan.repetitions)
@@ -112,10 +115,6 @@ def measure(
             measures.warm_up(pool, servers, warm)
             say("in parallel: two web servers")
             results["two_servers"] = measures.many_at_once(pool, servers, both, plan)
-        if plan is FULL:
-            say("where the time goes")
-            code = "from benchmarks import profiling; profiling.print_stages()"
-            results["stages"] = json.loads(run_python(web.environment, code).splitlines()[-1])
 
     results["fills"] = {name: figures(alone[name]) | pools_figures(used) for name, used in pools.items()}
     results["pve_guest"] = {"ours_ms": alone["pve"]["ours_mac"], "plain_create_ms": alone["pve"]["plain"]}

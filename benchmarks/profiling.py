@@ -124,10 +124,10 @@ def main() -> None:
         print(candidate.summary())
 
 
-def print_stages() -> None:
+def print_stages(repetitions: int) -> None:
     """Milliseconds by candidate and stage, as JSON."""
     candidates = make_candidates()
-    for _ in range(REPETITIONS):
+    for _ in range(repetitions):
         for candidate in candidates:
             candidate.observe_stages()
     print(json.dumps({candidate.name: candidate.watch.medians() for candidate in candidates}))

@@ -7,6 +7,7 @@ A template is built under another name and renamed when it is complete: an inter
 
 import hashlib
 import importlib.metadata
+import os
 import subprocess
 import sys
 import time
@@ -14,14 +15,16 @@ import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from typing import Any
+from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 import psycopg2
 from psycopg2 import sql
 
 from development.management import APP, environment
+from development.mariadb import migrated_mariadb
 from development.paths import REPOSITORY
-from development.servers import end_with_parent, redis_server
+from development.servers import end_with_parent, postgresql, redis_server
 
 PREFIX = "nautobot_pve_ipam"
 TEMPLATES_KEPT = {"core": 2, "app": 4}
@@ -75,6 +78,32 @@ def drop_database(server_url: str, name: str) -> None:
 def checkout_database(purpose: str) -> str:
     """Name of this checkout's own database for `purpose`."""
     return f"{PREFIX}_{hashlib.sha256(str(REPOSITORY).encode()).hexdigest()[:8]}_{purpose}"
+
+
+@contextmanager
+def fresh_database(purpose: str) -> Iterator[str]:
+    """URL of a migrated database that lives as long as the block: on PostgreSQL, or on MariaDB if
+    `NAUTOBOT_PVE_IPAM_SERVER` says so.
+    """
+    if os.environ.get("NAUTOBOT_PVE_IPAM_SERVER") == "mariadb":
+        with migrated_mariadb(app_key(core_key())) as url:
+            yield url
+    else:
+        with postgresql() as server_url, scratch_database(server_url, purpose) as url:
+            yield url
+
+
+def connect(url: str) -> Any:
+    """A connection to a database of either kind, in autocommit mode."""
+    parts = urlsplit(url)
+    if parts.scheme == "mysql":
+        import MySQLdb  # noqa: PLC0415  (only who tests on MariaDB has it)
+
+        (socket,) = parse_qs(parts.query)["unix_socket"]
+        return MySQLdb.connect(unix_socket=socket, user=parts.username, database=parts.path[1:], autocommit=True)
+    connection = psycopg2.connect(url)
+    connection.autocommit = True
+    return connection
 
 
 @contextmanager
@@ -163,8 +192,7 @@ def _lock_id(text: str) -> int:
 
 @contextmanager
 def _connected(server_url: str) -> Iterator["psycopg2.extensions.connection"]:
-    with closing(psycopg2.connect(server_url)) as server:
-        server.autocommit = True
+    with closing(connect(server_url)) as server:
         yield server
 
 

@@ -9,22 +9,36 @@ from urllib.parse import parse_qs, urlsplit
 from nautobot.core.settings import *  # noqa: F403
 from psycopg2.extensions import parse_dsn
 
-_database = parse_dsn(os.environ["NAUTOBOT_PVE_IPAM_DATABASE"])
+_database = os.environ["NAUTOBOT_PVE_IPAM_DATABASE"]
 _redis = os.environ["NAUTOBOT_PVE_IPAM_REDIS"]
 
 METRICS_ENABLED = True
-DATABASES = {
-    "default": {
-        "ENGINE": "django_prometheus.db.backends.postgresql",
-        "NAME": _database.pop("dbname"),
-        "USER": _database.pop("user", ""),
-        "PASSWORD": _database.pop("password", ""),
-        "HOST": _database.pop("host", ""),
-        "PORT": _database.pop("port", ""),
-        "CONN_MAX_AGE": 300,
-        "OPTIONS": _database,
+if _database.startswith("mysql:"):
+    _url = urlsplit(_database)
+    DATABASES = {
+        "default": {
+            "ENGINE": "django_prometheus.db.backends.mysql",
+            "NAME": _url.path[1:],
+            "USER": _url.username,
+            "HOST": parse_qs(_url.query)["unix_socket"][0],
+            "CONN_MAX_AGE": 300,
+            "OPTIONS": {"charset": "utf8mb4"},
+        }
     }
-}
+else:
+    _dsn = parse_dsn(_database)
+    DATABASES = {
+        "default": {
+            "ENGINE": "django_prometheus.db.backends.postgresql",
+            "NAME": _dsn.pop("dbname"),
+            "USER": _dsn.pop("user", ""),
+            "PASSWORD": _dsn.pop("password", ""),
+            "HOST": _dsn.pop("host", ""),
+            "PORT": _dsn.pop("port", ""),
+            "CONN_MAX_AGE": 300,
+            "OPTIONS": _dsn,
+        }
+    }
 
 # Several databases may share one Redis, which knows nothing of them: each has its own prefix there.
 _prefix = DATABASES["default"]["NAME"]

@@ -30,8 +30,9 @@ GUESTS = (
 
 
 def superuser(password: str = "admin") -> str:
-    """Make the superuser `admin` and return a new token of its."""
-    user = get_user_model().objects.create_superuser("admin", "admin@example.com", password)
+    """Make the superuser `admin`, unless there is one, and return a new token of its."""
+    users = get_user_model().objects
+    user = users.filter(username="admin").first() or users.create_superuser("admin", "admin@example.com", password)
     key = secrets.token_hex(20)
     Token.objects.create(user=user, key=key)
     return key

@@ -281,28 +281,32 @@ def _ranges(ip_version, block_all, parent_id):
     def read(address, until, limit):
         page = _read_ranges([parent_id], ip_version, (address, until), limit)
         intervals = [(start, end if block_all or is_exclusive else start - 1) for start, end, is_exclusive in page]
-        return intervals, intervals[-1][0] + 1 if len(page) == limit else until + 1
+        is_full = sum(start >= address for start, _ in intervals) == limit
+        return intervals, intervals[-1][0] + 1 if is_full else until + 1
 
     return _Pages(read)
 
 
-def _read_ranges(parent_ids, ip_version, interval, limit, condition="", *parameters):
-    """At most `limit` IP address ranges of each of these prefixes that reach into the interval, or one that does not.
+def _read_ranges(parent_ids, ip_version, interval, limit, condition="TRUE", *parameters):
+    """The IP address ranges of each of these prefixes that begin in the interval, at most `limit`, and the last before.
 
-    The ranges of one prefix never overlap: of those that begin before it, the last alone can reach into it.
+    The ranges of one prefix never overlap: of those that begin before the interval, the last alone can reach into it.
     """
-    ranges = "FROM ipam_ipaddressrange WHERE parent_id = %s AND ip_version = %s AND"
+    columns = "SELECT start_host, end_host, is_exclusive"
+    of_parent = "FROM ipam_ipaddressrange WHERE parent_id = %s AND ip_version = %s AND"
+    # Two plain looks into an index: no planner has to guess where the second one begins, and the first one does not
+    # read on downwards for a range that `condition` admits.
     sql = (
-        f"(SELECT start_host, end_host, is_exclusive {ranges} start_host >= COALESCE((SELECT start_host {ranges}"
-        f" start_host <= %s ORDER BY start_host DESC LIMIT 1), %s) AND start_host <= %s{condition}"
-        " ORDER BY start_host LIMIT %s)"
+        f"({columns} FROM (SELECT * {of_parent} start_host < %s ORDER BY start_host DESC LIMIT 1) AS before_it"
+        f" WHERE {condition}) UNION ALL"
+        f" ({columns} {of_parent} start_host >= %s AND start_host <= %s AND {condition} ORDER BY start_host LIMIT %s)"
     )
     begin, end = (_packed(address, ip_version) for address in interval)
     values = []
     for id_ in parent_ids:
-        values += [id_, ip_version, id_, ip_version, begin, begin, end, *parameters, limit]
+        values += [id_, ip_version, begin, *parameters, id_, ip_version, begin, end, *parameters, limit]
     rows = _rows(" UNION ALL ".join([sql] * len(parent_ids)), values)
-    return [(_number(start_host), _number(end_host), is_exclusive) for start_host, end_host, is_exclusive in rows]
+    return sorted((_number(start_host), _number(end_host), is_exclusive) for start_host, end_host, is_exclusive in rows)
 
 
 def _exclusive_from_outside(prefix):
@@ -316,7 +320,7 @@ def _exclusive_from_outside(prefix):
     outside = [id_ for id_, length, _ in prefixes_around(prefix, inside[0]) if length < prefix.prefix_length]
     if not outside:
         return []
-    ranges = _read_ranges(outside, prefix.ip_version, inside, PAGE, " AND is_exclusive")
+    ranges = _read_ranges(outside, prefix.ip_version, inside, PAGE, "is_exclusive")
     return [(start, end) for start, end, _ in ranges]
 
 
@@ -428,7 +432,7 @@ def dhcp_intervals(parent_ids, ip_version, first, last) -> list[Interval]:
 
     `parent_ids` as `prefixes_around` tells them.
     """
-    is_dhcp = " AND role_id = (SELECT id FROM extras_role WHERE name = %s)"
+    is_dhcp = "role_id = (SELECT id FROM extras_role WHERE name = %s)"
     limit = last - first + 2  # each holds an address, and one may end before
     ranges = _read_ranges(parent_ids, ip_version, (first, last), limit, is_dhcp, DHCP_ROLE)
     return [(start, end) for start, end, _ in ranges]

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from development.databases import scratch_database
+from development.databases import fresh_database
 from development.management import environment, run_python
 from development.servers import postgresql, redis_server
 from development.web import nautobot_web
@@ -35,9 +35,8 @@ def pytest_configure(config: pytest.Config) -> None:
     stack = ExitStack()
     config.add_cleanup(stack.close)
     try:
-        server_url = stack.enter_context(postgresql())
         redis_url = stack.enter_context(redis_server())
-        database_url = stack.enter_context(scratch_database(server_url, "tests"))
+        database_url = stack.enter_context(fresh_database("tests"))
     except RuntimeError as error:
         raise pytest.UsageError(str(error)) from error
     os.environ.update(environment(database_url, redis_url))
@@ -49,6 +48,14 @@ def pytest_configure(config: pytest.Config) -> None:
         logging.disable(logging.INFO)
         nautobot.setup()
         logging.disable(logging.NOTSET)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is about the other database."""
+    is_mariadb = os.environ.get("NAUTOBOT_PVE_IPAM_DATABASE", "").startswith("mysql")
+    others = [item for item in items if item.get_closest_marker("postgresql" if is_mariadb else "mariadb")]
+    config.hook.pytest_deselected(items=others)
+    items[:] = [item for item in items if item not in others]
 
 
 @pytest.fixture(scope="session")
@@ -64,10 +71,10 @@ def server_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def live(server_url: str) -> Iterator[Live]:
+def live() -> Iterator[Live]:
     """A real Nautobot web server with four workers on a database of its own, and a superuser's token."""
     with (
-        scratch_database(server_url, "live") as database_url,
+        fresh_database("live") as database_url,
         nautobot_web(database_url, workers=LIVE_WORKERS) as web,
     ):
         token = run_python(web.environment, "from development import seed; print(seed.superuser())")

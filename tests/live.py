@@ -10,9 +10,9 @@ from email.message import Message
 from typing import Any
 from urllib.parse import urlsplit
 
-import psycopg2
 import redis
 
+from development.databases import connect
 from development.management import run_python
 from development.web import WebServer
 
@@ -96,8 +96,7 @@ class Live:
             ]
 
     @contextmanager
-    def connect(self) -> Iterator["psycopg2.extensions.connection"]:
+    def connect(self) -> Iterator[Any]:
         """A connection to its database, in autocommit mode."""
-        with closing(psycopg2.connect(self.database_url)) as connection:
-            connection.autocommit = True
+        with closing(connect(self.database_url)) as connection:
             yield connection

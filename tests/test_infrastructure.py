@@ -21,7 +21,7 @@ def test_the_live_server_runs_code_and_shares_its_database(live):
     assert live.manage("from nautobot.users.models import User; print(User.objects.get().username)") == "admin\n"
     with live.connect() as connection, connection.cursor() as cursor:
         cursor.execute("SELECT username FROM auth_user")
-        assert cursor.fetchall() == [("admin",)]
+        assert list(cursor.fetchall()) == [("admin",)]
 
 
 def test_the_live_server_serves_static_files(live, http):

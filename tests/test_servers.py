@@ -12,6 +12,8 @@ import pytest
 from development.databases import checkout_database, scratch_database
 from development.paths import REPOSITORY
 
+pytestmark = pytest.mark.postgresql
+
 PROGRAM = """
 import os, sys
 from development.postgresql import embedded_postgresql

@@ -8,6 +8,8 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.network import PVENetwork
 
+pytestmark = pytest.mark.postgresql  # of the large prefix's addresses, which are made in its SQL
+
 #: How far the background of the page lies from black: dark and light theme are told apart by it.
 BRIGHTNESS = "() => getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3).map(Number)[0]"
 #: Nautobot's own blue, orange and grey on its own backgrounds have too little contrast for axe; they are not ours.

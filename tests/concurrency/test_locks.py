@@ -5,13 +5,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
-import psycopg2
 import pytest
 from django.db import connection
 
+from development.databases import connect
 from nautobot_pve_ipam.locks import lock_key, locked_transaction
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.postgresql]
 
 NAMES = [("address", "namespace", host) for host in range(4)]
 PATIENCE = 30
@@ -20,8 +20,7 @@ PATIENCE = 30
 @pytest.fixture
 def others():
     """A function that tries to take a lock for the length of a statement, on a connection of its own."""
-    with closing(psycopg2.connect(os.environ["NAUTOBOT_PVE_IPAM_DATABASE"])) as other, other.cursor() as cursor:
-        other.autocommit = True
+    with closing(connect(os.environ["NAUTOBOT_PVE_IPAM_DATABASE"])) as other, other.cursor() as cursor:
 
         def can_take(name):
             cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [lock_key(*name)])

@@ -10,26 +10,26 @@ def elsewhere(ground):
     """What another namespace has, for a small table is rightly read whole: child prefixes and ranges behind the rest,
     and addresses where the others' end, which an index of hosts alone would lead to."""
     prefix = ground.prefix("10.0.0.0/8")
-    ground.children(prefix, CHILDREN, every=16, size=8, type="network", start=2097152)
-    ground.ranges(prefix, f"generate_series(4194304::bigint, {4194304 + RANGES * 16}, 16)", size=8)
-    ground.use(prefix, "generate_series(131072::bigint, 151072)")
+    ground.children(prefix, _every_16th(CHILDREN, 2**21), size=8, type="network")
+    ground.ranges(prefix, _every_16th(RANGES, 2**22), size=8)
+    ground.use(prefix, range(2**17, 2**17 + 20000))
 
 
 def dense(ground, used):
     prefix = ground.prefix("10.0.0.0/12")
-    ground.use(prefix, f"generate_series(1::bigint, {used})")
+    ground.use(prefix, range(1, used + 1))
     return Search(prefix)
 
 
 def ipv6(ground, used):
     prefix = ground.prefix("2001:db8:10::/64")
-    ground.use(prefix, f"generate_series(1::bigint, {used})")
+    ground.use(prefix, range(1, used + 1))
     return Search(prefix)
 
 
 def alternating(ground, used):
     prefix = ground.prefix("10.0.0.0/12")
-    ground.use(prefix, f"generate_series(1::bigint, {2 * used - 1}, 2)")
+    ground.use(prefix, range(1, 2 * used, 2))
     return Search(prefix)
 
 
@@ -37,7 +37,7 @@ def hole_in_full(ground, used):
     """Bounds in which only one address is free, the middle one."""
     prefix = ground.prefix("10.0.0.0/12")
     hole = used // 2 + 1
-    ground.use(prefix, f"(SELECT n FROM generate_series(1::bigint, {used + 1}) AS all_(n) WHERE n <> {hole})")
+    ground.use(prefix, range(1, used + 2), f"n <> {hole}")
     first, _ = span(prefix)
     return Search(prefix, ((first + 1, first + used + 1),))
 
@@ -45,10 +45,10 @@ def hole_in_full(ground, used):
 def behind_children(ground, used):
     """Child networks with gaps between them, each closed by an IP address range or by addresses; `used` behind."""
     prefix = ground.prefix("10.0.0.0/12")
-    ground.children(prefix, CHILDREN, every=16, size=8, type="network")
-    ground.ranges(prefix, f"generate_series(8::bigint, {RANGES * 16 - 1}, 16)", size=8, role="DHCP")
-    ground.use(prefix, _gaps(RANGES))
-    ground.use(prefix, f"generate_series({CHILDREN * 16}::bigint, {CHILDREN * 16 + used - 1})")
+    ground.children(prefix, _every_16th(CHILDREN), size=8, type="network")
+    ground.ranges(prefix, _every_16th(RANGES, 8), size=8, role="DHCP")
+    ground.use(prefix, range(RANGES * 16, CHILDREN * 16), "n %% 16 >= 8")
+    ground.use(prefix, range(CHILDREN * 16, CHILDREN * 16 + used))
     return Search(prefix)
 
 
@@ -57,12 +57,10 @@ def between_ranges(ground, used):
     prefix = ground.prefix("10.0.0.0/12")
     behind = 262144
     for start in (0, behind):
-        ground.children(prefix, CHILDREN // 2, every=16, size=8, type="network", start=start)
-        ground.ranges(
-            prefix, f"generate_series({start + 8}::bigint, {start + RANGES // 2 * 16}, 16)", size=8, role="DHCP"
-        )
+        ground.children(prefix, _every_16th(CHILDREN // 2, start), size=8, type="network")
+        ground.ranges(prefix, _every_16th(RANGES // 2, start + 8), size=8, role="DHCP")
     middle = behind // 2
-    ground.use(prefix, f"generate_series({middle}::bigint, {middle + used - 1})")
+    ground.use(prefix, range(middle, middle + used))
     first, _ = span(prefix)
     return Search(prefix, ((first + middle, first + middle + used + 99),))
 
@@ -71,9 +69,9 @@ def in_the_last_pool(ground, used):
     """`used` addresses, then pools, all of them full but the last."""
     prefix = ground.prefix("10.0.0.0/12")
     start = 65536
-    ground.use(prefix, f"generate_series(1::bigint, {used})")
-    ground.children(prefix, CHILDREN, every=16, size=8, type="pool", start=start)
-    ground.use_children(prefix, CHILDREN - 1, every=16, size=8, start=start)
+    ground.use(prefix, range(1, used + 1))
+    ground.children(prefix, _every_16th(CHILDREN, start), size=8, type="pool")
+    ground.use_children(prefix, _every_16th(CHILDREN - 1, start), size=8)
     first, _ = span(prefix)
     end = first + start + (CHILDREN - 1) * 16
     return Search(prefix, ((end, end + 7),))
@@ -82,12 +80,10 @@ def in_the_last_pool(ground, used):
 def below_a_busy_container(ground, used):
     """A subnet behind thousands of others, in a container with ranges of its own."""
     container = ground.prefix("10.0.0.0/8", type="container")
-    ground.children(container, CHILDREN, every=256, size=256, type="network")
-    ground.ranges(
-        container, f"generate_series({2**23}::bigint, {2**23 + RANGES * 16 - 1}, 16)", size=8, is_exclusive=True
-    )
+    ground.children(container, range(0, CHILDREN * 256, 256), size=256, type="network")
+    ground.ranges(container, _every_16th(RANGES, 2**23), size=8, is_exclusive=True)
     prefix = ground.prefix("10.64.0.0/14", parent=container)
-    ground.use(prefix, f"generate_series(1::bigint, {used})")
+    ground.use(prefix, range(1, used + 1))
     return Search(prefix)
 
 
@@ -103,5 +99,5 @@ ALL = (
 )
 
 
-def _gaps(first):
-    return f"(SELECT n FROM generate_series({first * 16}::bigint, {CHILDREN * 16 - 1}) AS all_(n) WHERE n %% 16 >= 8)"
+def _every_16th(count, start=0):
+    return range(start, start + count * 16, 16)

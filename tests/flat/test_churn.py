@@ -46,7 +46,7 @@ class Churn(RuleBasedStateMachine):
         self.ground = Ground("churn")
         self.prefix = self.ground.prefix("10.0.0.0/25")
         self.first, _ = span(self.prefix)
-        self.ground.use(self.prefix, f"generate_series(1::bigint, {used})")
+        self.ground.use(self.prefix, range(1, used + 1))
         self.foreign = foreign
         self.behind = False
 
@@ -176,7 +176,7 @@ class Churn(RuleBasedStateMachine):
             ]
             parent = max(around, key=lambda prefix: prefix.prefix_length)
             offset = host - span(parent)[0]
-            self.ground.use(parent, f"generate_series({offset}::bigint, {offset})")
+            self.ground.use(parent, range(offset, offset + 1))
 
     @precondition(lambda self: self.foreign)
     @rule(data=st.data())

@@ -131,6 +131,7 @@ def held_up(live, entry):
             cursor.execute("SELECT pg_advisory_unlock(%s)", [key])
 
 
+@pytest.mark.postgresql
 def test_a_subnet_goes_between_a_guests_look_and_its_start(live):
     entry = Entry(live)
     entry.made(entry.put_subnet(S, **SUBNET))
@@ -140,6 +141,7 @@ def test_a_subnet_goes_between_a_guests_look_and_its_start(live):
     assert entry.held() == NOTHING
 
 
+@pytest.mark.postgresql
 def test_a_subnet_goes_while_a_prefix_around_it_stays(live):
     """The address would find another parent, but no subnet any more: the database says so when it is committed."""
     entry = Entry(live)

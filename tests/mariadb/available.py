@@ -2,14 +2,10 @@
 
 import importlib.util
 import os
-import shutil
 
 import pytest
 
-
-def program(name: str) -> str | None:
-    """Path of one of MariaDB's programs; servers are often not in an ordinary user's search path."""
-    return shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
+from development.mariadb import program
 
 
 def need_mariadb() -> None:

@@ -1,55 +1,18 @@
 """A MariaDB server of this run's own, and Django on it."""
 
-import os
-import subprocess
-import tempfile
-import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from development.servers import end, end_with_parent
-from tests.mariadb.available import program
-
-START_SECONDS = 60
-DATABASE = "nautobot"
+from development.mariadb import DATABASE, mariadb_server
 
 
 @pytest.fixture(scope="session")
 def mariadb() -> Iterator[str]:
     """Path of the socket of a running server; its user root needs no password."""
-    import MySQLdb  # noqa: PLC0415
-
-    with tempfile.TemporaryDirectory(prefix="nautobot-pve-ipam-mariadb-") as directory:
-        account = ["--user=root"] if os.getuid() == 0 else []  # else it refuses to run as root
-        data, socket, log = (Path(directory) / name for name in ("data", "socket", "log"))
-        install = [program("mariadb-install-db"), "--no-defaults", f"--datadir={data}", "--skip-test-db", *account]
-        subprocess.run([*install, "--auth-root-authentication-method=normal"], check=True, capture_output=True)
-        command = [program("mariadbd"), "--no-defaults", f"--datadir={data}", f"--socket={socket}", *account]
-        command += ["--skip-networking", "--skip-grant-tables", "--character-set-server=utf8mb4"]
-        with log.open("w") as output:
-            process = subprocess.Popen(
-                command,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-                preexec_fn=end_with_parent(),  # noqa: PLW1509
-            )
-        try:
-            deadline = time.monotonic() + START_SECONDS
-            while True:
-                try:
-                    MySQLdb.connect(unix_socket=str(socket), user="root").close()
-                    break
-                except MySQLdb.OperationalError:
-                    assert process.poll() is None, log.read_text()
-                    assert time.monotonic() < deadline, log.read_text()
-                    time.sleep(0.05)
-            yield str(socket)
-        finally:
-            end(process)
+    with mariadb_server() as socket:
+        yield socket
 
 
 @pytest.fixture

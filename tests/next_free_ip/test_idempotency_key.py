@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
@@ -88,8 +89,8 @@ def test_a_key_is_forgotten_after_a_day(network):
     first = ask(network, {}, "one")
     with network.live.connect() as connection, connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE nautobot_pve_ipam_idempotencykey SET created = created - interval '25 hours' WHERE key = %s",
-            [f"{network.name} one"],
+            "UPDATE nautobot_pve_ipam_idempotencykey stored SET created = %s WHERE stored.key = %s",
+            [datetime.now(timezone.utc) - timedelta(hours=25), f"{network.name} one"],
         )
     again = ask(network, {"vmid": 101}, "one")
     assert (again.status, again.body["id"] != first.body["id"]) == (201, True)
