@@ -15,6 +15,7 @@ from nautobot_pve_ipam.errors import NoFreeAddress
 from nautobot_pve_ipam.free_addresses import addresses
 from nautobot_pve_ipam.occupancy import Search, span, to_text
 from tests.flat.fill import Ground
+from tests.networks import Network
 
 pytestmark = pytest.mark.django_db
 
@@ -342,3 +343,26 @@ def test_their_number_is_limited(subnet):
     client = cursors.get_redis_connection("default")
     assert 0 < client.hlen(f"pve-ipam:cursors:{subnet.prefix.pk}") <= MAX_CURSORS
     assert client.ttl(f"pve-ipam:cursors:{subnet.prefix.pk}") > 0
+
+
+BULK_DELETE = """
+from django.contrib.contenttypes.models import ContentType
+from nautobot.extras.models import Job, JobResult
+from nautobot.ipam.models import IPAddress
+from nautobot.users.models import User
+content_type = ContentType.objects.get_for_model(IPAddress)
+hosts = IPAddress.objects.filter(parent__namespace__name={namespace!r}, host__in={hosts!r})
+arguments = {{"content_type": content_type.pk, "pk_list": [str(host.pk) for host in hosts]}}
+job = Job.objects.get(job_class_name="BulkDeleteObjects")
+print(JobResult.execute_job(job_model=job, user=User.objects.get(), job_kwargs=arguments).status)
+"""
+
+
+def test_nautobots_own_bulk_delete_job_moves_it_down(live):
+    network = Network(live)
+    network.prefix("10.0.0.0/24")
+    network.taken("10.0.0.0-24", [{}] * 60)
+    assert network.shown("10.0.0.0-24") == ["10.0.0.61"]  # the cursor is there now
+    printed = live.manage(BULK_DELETE.format(namespace=network.name, hosts=["10.0.0.30", "10.0.0.20"]))
+    assert printed.splitlines()[-1] == "SUCCESS", printed
+    assert network.shown("10.0.0.0-24", limit=3) == ["10.0.0.20", "10.0.0.30", "10.0.0.61"]
