@@ -96,7 +96,8 @@ def summary(results: dict[str, Any]) -> str:
 
     for used, figures in results["fills"].items():
         core = _time(figures["core_ms"]) if figures.get("core_ms") else ""
-        pools = f"{_time(figures['temp_pool_ms'])}, {figures['temp_pool_calls']:,} calls"
+        pools = "about " if figures["temp_pool_extrapolated"] else ""
+        pools += f"{_time(figures['temp_pool_ms'])}, {figures['temp_pool_calls']:,} calls"
         plain, ours = _time(figures["plain_create_ms"]), _time(figures["ours_ms"])
         line(f"one address, {int(used):,} used before it", core, pools, plain, ours)
     guest = results["pve_guest"]
