@@ -4,6 +4,7 @@ MariaDB has no template databases as PostgreSQL has: what is kept and copied is 
 was shut down. The programs are Debian's mariadb-server, the driver is mysqlclient.
 """
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -67,11 +68,13 @@ def mariadb_server(data: Path | None = None) -> Iterator[str]:
 def migrated_mariadb(key: str) -> Iterator[str]:
     """URL of a migrated database that lives as long as the block; `key` changes with what the migrations make."""
     kept = cache_home() / f"mariadb-{key}"
-    if not kept.exists():
-        _build(kept)
     with tempfile.TemporaryDirectory(prefix="nautobot-pve-ipam-mariadb-") as directory:
         data = Path(directory) / "data"
-        shutil.copytree(kept, data)
+        with (cache_home() / "mariadb.lock").open("w") as lock:  # another run may build, or drop what is old
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not kept.exists():
+                _build(kept)
+            shutil.copytree(kept, data)
         with mariadb_server(data) as socket:
             yield database_url(socket)
 
