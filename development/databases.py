@@ -8,8 +8,6 @@ A template is built under another name and renamed when it is complete: an inter
 import hashlib
 import importlib.metadata
 import os
-import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -21,10 +19,10 @@ from urllib.parse import parse_qs, urlsplit, urlunsplit
 import psycopg2
 from psycopg2 import sql
 
-from development.management import APP, environment
+from development.management import APP, migrate
 from development.mariadb import migrated_mariadb
 from development.paths import REPOSITORY
-from development.servers import end_with_parent, postgresql, redis_server
+from development.servers import postgresql
 
 PREFIX = "nautobot_pve_ipam"
 TEMPLATES_KEPT = {"core": 2, "app": 4}
@@ -150,12 +148,7 @@ def _build(
     _execute(server, "CREATE DATABASE {} TEMPLATE {}" + encoding, unfinished, source)
     # For this build only: a copy does not inherit settings of the database.
     _execute(server, "ALTER DATABASE {} SET synchronous_commit = off", unfinished)
-    with redis_server() as redis_url:
-        env = environment(database_url(server_url, unfinished), redis_url, plugins=plugins)
-        command = [sys.executable, "-m", "development.migrate"]
-        result = subprocess.run(command, env=env, cwd=REPOSITORY, check=False, preexec_fn=end_with_parent())
-    if result.returncode:
-        raise RuntimeError("Nautobot's migrations have failed: the reason is above.")
+    migrate(database_url(server_url, unfinished), plugins=plugins)
     _execute(server, "ALTER DATABASE {} RENAME TO {}", unfinished, name)
 
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from development.paths import NAUTOBOT_CONFIG, REPOSITORY, cache_home
+from development.servers import end_with_parent, redis_server
 
 APP = "nautobot_pve_ipam"
 
@@ -40,6 +41,16 @@ def manage(env: dict[str, str], *arguments: str, **options: object) -> str:
     if result.returncode:
         raise RuntimeError(f"nautobot-server {' '.join(arguments)} failed:\n{result.stdout}{result.stderr}")
     return result.stdout
+
+
+def migrate(database_url: str, *, plugins: str = APP) -> None:
+    """Migrate an empty database, or one of core alone, and show how far it is. Raises RuntimeError where that fails."""
+    with redis_server() as redis_url:
+        env = environment(database_url, redis_url, plugins=plugins)
+        command = [sys.executable, "-m", "development.migrate"]
+        result = subprocess.run(command, env=env, cwd=REPOSITORY, check=False, preexec_fn=end_with_parent())
+    if result.returncode:
+        raise RuntimeError("Nautobot's migrations have failed: the reason is above.")
 
 
 def run_python(env: dict[str, str], code: str) -> str:

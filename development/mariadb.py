@@ -8,7 +8,6 @@ import fcntl
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -16,9 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-from development.management import environment
-from development.paths import REPOSITORY, cache_home
-from development.servers import end, end_with_parent, redis_server
+from development.management import migrate
+from development.paths import cache_home
+from development.servers import end, end_with_parent
 
 START_SECONDS = 60
 #: A server has one database, of this name.
@@ -36,12 +35,11 @@ def mariadb_server(data: Path | None = None) -> Iterator[str]:
     import MySQLdb  # noqa: PLC0415  (tests alone need it, and not all of them)
 
     with tempfile.TemporaryDirectory(prefix="nautobot-pve-ipam-mariadb-") as directory:
-        account = ["--user=root"] if os.getuid() == 0 else []  # else it refuses to run as root
         socket, log = (Path(directory) / name for name in ("socket", "log"))
         if data is None:
             data = Path(directory) / "data"
-            _install(data, account)
-        command = [program("mariadbd"), "--no-defaults", f"--datadir={data}", f"--socket={socket}", *account]
+            _install(data)
+        command = [program("mariadbd"), "--no-defaults", f"--datadir={data}", f"--socket={socket}", *_account()]
         command += ["--skip-networking", "--skip-grant-tables", "--character-set-server=utf8mb4"]
         # What is tested is gone with the server: nothing needs to reach the disk.
         command += ["--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=512M"]
@@ -90,20 +88,21 @@ def _build(kept: Path) -> None:
     for old in cache_home().glob("mariadb-*"):
         shutil.rmtree(old)
     unfinished = Path(tempfile.mkdtemp(prefix="mariadb-unfinished-", dir=cache_home()))
-    _install(unfinished / "data", ["--user=root"] if os.getuid() == 0 else [])
-    with mariadb_server(unfinished / "data") as socket, redis_server() as redis_url:
+    _install(unfinished / "data")
+    with mariadb_server(unfinished / "data") as socket:
         server = MySQLdb.connect(unix_socket=socket, user="root")
         server.cursor().execute(f"CREATE DATABASE {DATABASE} CHARACTER SET utf8mb4")
         server.close()
         print("Migrating an empty MariaDB to Nautobot and the App: some minutes, once for this version.", flush=True)
-        command = [sys.executable, "-m", "development.migrate"]
-        env = environment(database_url(socket), redis_url)
-        if subprocess.run(command, env=env, cwd=REPOSITORY, check=False, preexec_fn=end_with_parent()).returncode:
-            raise RuntimeError("Nautobot's migrations have failed: the reason is above.")
+        migrate(database_url(socket))
     (unfinished / "data").rename(kept)
     unfinished.rmdir()
 
 
-def _install(data: Path, account: list[str]) -> None:
-    install = [program("mariadb-install-db"), "--no-defaults", f"--datadir={data}", "--skip-test-db", *account]
+def _account() -> list[str]:
+    return ["--user=root"] if os.getuid() == 0 else []  # else it refuses to run as root
+
+
+def _install(data: Path) -> None:
+    install = [program("mariadb-install-db"), "--no-defaults", f"--datadir={data}", "--skip-test-db", *_account()]
     subprocess.run([*install, "--auth-root-authentication-method=normal"], check=True, capture_output=True)

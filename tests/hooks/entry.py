@@ -94,12 +94,8 @@ class Entry(Network):
             cursor.execute(_RANGES, [self.id])
             ranges = [f"{text(start)}..{text(end)}" for start, end in cursor]
             cursor.execute(_ADDRESSES, [self.id])
-            facts = ("mac", "vmid", "hostname", "is_gateway", "adopted")
             addresses = {
-                f"{text(host)}/{length}": {key: value for key, value in zip(facts, row, strict=True) if value}
-                if held
-                else "nobody's"
-                for host, length, held, *row in cursor
+                f"{text(host)}/{length}": _facts(*row) if held else "nobody's" for host, length, held, *row in cursor
             }
         return {"prefixes": prefixes, "ranges": ranges, "addresses": addresses}
 
@@ -107,6 +103,12 @@ class Entry(Network):
         """The records of the subnets as our own REST API lists them."""
         answer = self.live.request("GET", f"/api/plugins/pve-ipam/subnets/?namespace={self.id}")
         return self.made(answer, 200)["results"]
+
+
+def _facts(mac, vmid, hostname, is_gateway, adopted) -> dict[str, Any]:
+    """Those that are there. (MariaDB tells truth values as numbers.)"""
+    facts = {"mac": mac, "vmid": vmid, "hostname": hostname, "is_gateway": bool(is_gateway), "adopted": bool(adopted)}
+    return {name: fact for name, fact in facts.items() if fact}
 
 
 NOTHING = {"prefixes": [], "ranges": [], "addresses": {}}

@@ -88,7 +88,7 @@ def test_the_prefix_goes_with_the_last_cluster_and_the_gateway_passes_on(alpha, 
     assert first.delete_subnet(S).status == 204
     held = last.held()
     assert (held["prefixes"], held["ranges"]) == (["10.0.0.0/24"], ["10.0.0.10..10.0.0.19"])
-    assert held["addresses"]["10.0.0.1/24"]["is_gateway"]
+    assert held["addresses"]["10.0.0.1/24"]["is_gateway"] is True
     assert refusal(last.delete_subnet(S))[:2] == (409, "subnet_not_empty")
     assert last.delete_ip("10.0.0.10").status == 204
     assert last.delete_subnet(S).status == 204
