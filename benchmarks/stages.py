@@ -22,17 +22,20 @@ AFTER = "after the answer, by Nautobot: job hooks, webhooks, events"
 STAGES = {
     REST: [],
     "token": ["nautobot.core.api.authentication:TokenAuthentication.authenticate_credentials"],
-    "finding the subnet": ["nautobot_pve_ipam.lookups:visible_subnet_prefix", "nautobot_pve_ipam.lookups:scope_of"],
+    "finding the subnet": [
+        "nautobot_pve_ipam.services.lookups:visible_prefix_of",
+        "nautobot_pve_ipam.services.callers:Caller.in_prefix",
+    ],
     "judging the request": ["rest_framework.serializers:BaseSerializer.is_valid"],
     "search and locks": ["nautobot_pve_ipam.api.next_free_ip:allocate"],
-    "making the objects": ["nautobot_pve_ipam.allocation:_Maker.make"],
+    "making the objects": ["nautobot_pve_ipam.services.allocation:_Maker.make"],
     "validation: clean() and custom validators": [
         "nautobot.ipam.models:IPAddress.clean",
         "nautobot_pve_ipam.models:Allocation.full_clean",
     ],
     CHANGE_LOG: [
         "nautobot.extras.models.change_logging:ChangeLoggedModel.to_objectchange",
-        "nautobot_pve_ipam.change_log:_objectchange",
+        "nautobot_pve_ipam.core_internals:_objectchange",
     ],
     "inserts": ["django.db.models.base:Model._save_table"],
     "commit": ["django.db.backends.base.base:BaseDatabaseWrapper._commit"],

@@ -9,9 +9,10 @@ from nautobot.extras.models import Role, Status
 from nautobot.ipam.models import IPAddress, IPAddressRange, Namespace
 from nautobot.users.models import Token
 
-from nautobot_pve_ipam.allocation import Guest
-from nautobot_pve_ipam.hooks import Caller, put_address
-from nautobot_pve_ipam.subnets import SubnetFacts, put_subnet
+from nautobot_pve_ipam.services.addresses import put_address
+from nautobot_pve_ipam.services.allocation import Guest
+from nautobot_pve_ipam.services.callers import Caller
+from nautobot_pve_ipam.services.subnets import SubnetFacts, put_subnet
 
 #: vnet0 of the zone simple1: subnet, gateway, DHCP ranges.
 SUBNETS = (
@@ -49,7 +50,7 @@ def pve_network() -> None:
         for network, gateway, ranges in SUBNETS:
             _subnet(pve, admin, network, gateway, ranges, zone="simple1", vnet="vnet0")
         for address, guest in GUESTS:
-            put_address(Caller(pve, admin, zone="simple1"), netaddr.IPAddress(address), guest)
+            put_address(Caller(admin, pve, zone="simple1"), netaddr.IPAddress(address), guest)
         active = Status.objects.get(name="Active")
         IPAddress(address="10.0.0.20/24", namespace=pve, status=active, dns_name="printer.example.com").validated_save()
         IPAddressRange(
@@ -60,7 +61,7 @@ def pve_network() -> None:
         lab = Namespace.objects.create(name="lab", description="Guests of the Proxmox VE lab cluster")
         ranges = (("10.0.0.10", "10.0.0.29"),)
         _subnet(lab, admin, "10.0.0.0/24", "10.0.0.1", ranges, zone="labzone", vnet="labnet", cluster="pve-lab")
-        caller = Caller(lab, admin, "pve-lab", "labzone")
+        caller = Caller(admin, lab, "pve-lab", "labzone")
         for number in range(17):
             guest = Guest(f"BC:24:11:1A:B0:{number:02X}", 200 + number, f"ci-runner{number + 1}")
             put_address(caller, netaddr.IPAddress("10.0.0.10") + number, guest)
@@ -78,4 +79,4 @@ def _subnet(namespace, user, network, gateway, ranges, *, zone, vnet, cluster=No
     )
     put_subnet(namespace, netaddr.IPNetwork(network), facts, user=user)
     router = Guest(hostname=f"{vnet}-gw", is_gateway=True)
-    put_address(Caller(namespace, user, cluster, zone), netaddr.IPAddress(gateway), router)
+    put_address(Caller(user, namespace, cluster, zone), netaddr.IPAddress(gateway), router)

@@ -2,7 +2,6 @@
 
 from importlib import metadata
 
-from django.conf import settings
 from nautobot.apps import NautobotAppConfig, nautobot_database_ready
 
 __version__ = metadata.version("nautobot-pve-ipam")
@@ -34,13 +33,11 @@ class NautobotPVEIPAMConfig(NautobotAppConfig):
     def ready(self):
         super().ready()
 
-        from nautobot_pve_ipam import freed, signals  # noqa: PLC0415  (models are there only now)
+        from nautobot_pve_ipam import core_internals, signals  # noqa: PLC0415  (models are there only now)
 
         nautobot_database_ready.connect(signals.offer_cluster_statuses, sender=self)
-        freed.connect()
-        # The attribute `middleware` would put it inside of Nautobot's own, whose failures it is for.
-        if OUTERMOST_MIDDLEWARE not in settings.MIDDLEWARE:
-            settings.MIDDLEWARE.insert(0, OUTERMOST_MIDDLEWARE)
+        signals.listen()
+        core_internals.put_outermost(OUTERMOST_MIDDLEWARE)
 
 
 config = NautobotPVEIPAMConfig

@@ -13,12 +13,29 @@
     +-- Unavailable          503 unavailable        database or Redis out of reach; worth another try
 
 Every sentence names the field and the value, in ASCII on one line: it is also the HTTP reason phrase, the only
-thing that PVE's HTTP client shows to its user.
+thing that PVE's HTTP client shows to its user. Imports no other file of the App.
 """
 
 from __future__ import annotations
 
+import django_redis.exceptions
+import kombu.exceptions
+import redis.exceptions
+from django.db import InterfaceError, OperationalError
+
 REASON_MAX_LENGTH = 200
+#: A value is quoted in a sentence up to this length.
+QUOTED_MAX_LENGTH = 60
+
+#: What "the database is out of reach" looks like, and the same for Redis.
+DATABASE_OUT_OF_REACH = (OperationalError, InterfaceError)
+REDIS_OUT_OF_REACH = (
+    redis.exceptions.ConnectionError,
+    redis.exceptions.TimeoutError,
+    django_redis.exceptions.ConnectionInterrupted,  # the cache
+    kombu.exceptions.OperationalError,  # the task queue
+)
+OUT_OF_REACH = (*DATABASE_OUT_OF_REACH, *REDIS_OUT_OF_REACH)
 
 
 class PVEIPAMError(Exception):
@@ -36,7 +53,7 @@ class PVEIPAMError(Exception):
         self.field = field
 
 
-class InvalidRequest(PVEIPAMError):
+class InvalidRequest(PVEIPAMError, ValueError):
     status = 400
     code = "invalid"
 
@@ -87,3 +104,9 @@ def one_line(sentence: str, limit: int = REASON_MAX_LENGTH) -> str:
     ascii_only = sentence.encode("ascii", "replace").decode("ascii")
     line = " ".join("".join(c if c.isprintable() else " " for c in ascii_only).split())
     return line if len(line) <= limit else line[: limit - 3] + "..."
+
+
+def quoted(value: object) -> str:
+    """A value as an error quotes it: short, whatever was sent."""
+    text = str(value)
+    return text if len(text) <= QUOTED_MAX_LENGTH else text[: QUOTED_MAX_LENGTH - 3] + "..."

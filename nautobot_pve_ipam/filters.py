@@ -14,12 +14,12 @@ from nautobot.apps.filters import (
     StatusModelFilterSetMixin,
 )
 from nautobot.apps.forms import MultiValueCharField
-from nautobot.apps.models import mac_unix_expanded_uppercase
-from nautobot.core.utils.data import is_uuid
+from nautobot.apps.utils import is_uuid
 from nautobot.ipam.models import VLAN, IPAddressRange, Namespace, Prefix
 from nautobot.virtualization.models import Cluster
 
 from nautobot_pve_ipam import models
+from nautobot_pve_ipam.services.values import parse_mac
 
 
 def parse_network(value):
@@ -40,14 +40,6 @@ def parse_network(value):
         return netaddr.IPNetwork(netaddr.IPAddress(value, flags=netaddr.INET_PTON))
     except netaddr.AddrFormatError as error:
         raise ValueError(f"{value} is neither an address nor the beginning of one") from error
-
-
-def parse_mac(value):
-    """A MAC address in any of the usual spellings, as the database has it. Raises ValueError."""
-    try:
-        return str(netaddr.EUI(value.strip(), version=48, dialect=mac_unix_expanded_uppercase))
-    except netaddr.AddrFormatError as error:
-        raise ValueError(f"{value} is not a MAC address") from error
 
 
 def hosts_within(network, path):

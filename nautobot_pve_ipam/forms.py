@@ -1,7 +1,7 @@
 """Forms to add, edit, bulk edit and filter."""
 
 from django import forms
-from nautobot.apps.constants import CHARFIELD_MAX_LENGTH
+from nautobot.apps.constants import BOOLEAN_WITH_BLANK_CHOICES, CHARFIELD_MAX_LENGTH
 from nautobot.apps.forms import (
     BulkEditNullBooleanSelect,
     DynamicModelChoiceField,
@@ -18,7 +18,6 @@ from nautobot.apps.forms import (
     TagsBulkEditFormMixin,
     add_blank_choice,
 )
-from nautobot.core.forms.constants import BOOLEAN_WITH_BLANK_CHOICES
 from nautobot.ipam.models import VLAN, IPAddress, IPAddressRange, Namespace, Prefix
 from nautobot.virtualization.models import Cluster
 

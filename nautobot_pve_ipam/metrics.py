@@ -1,17 +1,12 @@
 """What Nautobot's /metrics tells of us: the fill of each DHCP range, and what requests for addresses came to.
 
-Gauges are read from the database at each scrape. Counters are those of a process; where PROMETHEUS_MULTIPROC_DIR is
-set, as it should be behind uWSGI, the client library adds the processes up.
+Gauges are read from the database at each scrape; the counters are those of services/allocation.py.
 """
 
-from prometheus_client import Counter
 from prometheus_client.core import GaugeMetricFamily
 
-from nautobot_pve_ipam.gauges import dhcp_ranges, gauges
 from nautobot_pve_ipam.models import Allocation
-
-addresses_allocated = Counter("nautobot_pve_ipam_addresses_allocated", "IP addresses allocated")
-requests_exhausted = Counter("nautobot_pve_ipam_requests_exhausted", "Requests refused because no address was free")
+from nautobot_pve_ipam.ui.usage import dhcp_ranges, gauges
 
 RANGE_LABELS = ("namespace", "prefix", "start", "end")
 

@@ -6,26 +6,14 @@ Its change logging asks both once more after a view has answered, and so does it
 import logging
 import sys
 
-import django_redis.exceptions
-import kombu.exceptions
-import redis.exceptions
 from django.core.signals import got_request_exception
-from django.db import InterfaceError, OperationalError
 from django.http import JsonResponse
 
-from nautobot_pve_ipam.errors import Unavailable, one_line
+from nautobot_pve_ipam.errors import OUT_OF_REACH, Unavailable, one_line
 
 logger = logging.getLogger(__name__)
 
 BASE = "/api/plugins/pve-ipam/"
-DATABASE_OUT_OF_REACH = (OperationalError, InterfaceError)
-REDIS_OUT_OF_REACH = (
-    redis.exceptions.ConnectionError,
-    redis.exceptions.TimeoutError,
-    django_redis.exceptions.ConnectionInterrupted,  # the cache
-    kombu.exceptions.OperationalError,  # the task queue
-)
-OUT_OF_REACH = (*DATABASE_OUT_OF_REACH, *REDIS_OUT_OF_REACH)
 
 
 class OutOfReachMiddleware:
@@ -44,15 +32,15 @@ class OutOfReachMiddleware:
             return self._get_response(request)
         try:
             response = self._get_response(request)
-        except OUT_OF_REACH as error:
-            request.pve_ipam_out_of_reach = error
+        except OUT_OF_REACH as caught:
+            request.pve_ipam_out_of_reach = caught
             response = None
         error = getattr(request, "pve_ipam_out_of_reach", None)
         if error is None:
             return response
         logger.error("%s %s: out of reach: %s", request.method, request.path, error)
         answer = getattr(request, "pve_ipam_answer", None)
-        if not getattr(answer, "is_rendered", answer is not None):
+        if answer is None or not getattr(answer, "is_rendered", True):
             answer = unavailable()
         answer.headers.setdefault("Content-Length", str(len(answer.content)))  # else CommonMiddleware's work
         return answer

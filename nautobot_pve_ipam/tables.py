@@ -2,7 +2,7 @@
 
 import django_tables2 as tables
 from nautobot.apps.tables import BaseTable, BooleanColumn, ButtonsColumn, StatusTableMixin, TagColumn, ToggleColumn
-from nautobot.core.templatetags.helpers import HTML_NONE, render_boolean
+from nautobot.apps.templatetags import render_boolean
 
 from nautobot_pve_ipam import models
 
@@ -160,4 +160,4 @@ class AllocationTable(BaseTable):
 
     def render_is_gateway(self, value):
         # A red cross at every guest would look like a thousand faults.
-        return render_boolean(True) if value else HTML_NONE
+        return render_boolean(value or None)

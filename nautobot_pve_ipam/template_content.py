@@ -1,53 +1,19 @@
-"""Panels on the pages of Nautobot's own objects. Each shows what the user may view and hides where that is nothing.
+"""Which panels, tabs and buttons of ui/ stand on the pages of Nautobot's own objects and of ours."""
 
-Panels are shared by all requests: nothing is remembered on `self`.
-"""
+from nautobot.apps.ui import Button, ButtonColorChoices, DistinctViewTab, SectionChoices, TemplateExtension
 
-from django.template.defaultfilters import date
-from django.utils.html import format_html
-from django.utils.timezone import localtime
-from nautobot.apps.ui import KeyValueTablePanel, ObjectsTablePanel, SectionChoices, TemplateExtension
-from nautobot.core.views.utils import get_obj_from_context
-
-from nautobot_pve_ipam import address_panels, models, tables
-
-
-class AllocationPanel(KeyValueTablePanel):
-    """The guest that holds an IP address."""
-
-    def get_data(self, context):
-        allocation = (
-            models.Allocation.objects.restrict(context["request"].user, "view")
-            .select_related("ip_address", "subnet__prefix", "subnet__vnet__zone__cluster")
-            .filter(ip_address=get_obj_from_context(context))
-            .first()
-        )
-        if allocation is None:
-            return {}
-        subnet = allocation.subnet
-        guest = allocation.hostname or allocation.vmid or ("gateway" if allocation.is_gateway else "unnamed")
-        return {
-            "Guest": format_html('<a href="{}">{}</a>', allocation.get_absolute_url(), guest),
-            "VMID": allocation.vmid,
-            "MAC Address": allocation.mac,
-            "Gateway": allocation.is_gateway,
-            "Subnet": subnet,
-            "Zone": subnet and subnet.vnet.zone,
-            "Since": date(localtime(allocation.created), "DATETIME_FORMAT"),
-            "Last Seen": allocation.last_seen and date(localtime(allocation.last_seen), "DATETIME_FORMAT"),
-        }
-
-    def render_key(self, key, value, context):
-        return key
-
-
-class TablePanel(ObjectsTablePanel):
-    """A table that is not there at all rather than empty: most prefixes have nothing to do with PVE."""
-
-    def should_render(self, context):
-        user = context["request"].user
-        rows = self.get_table_data_queryset(get_obj_from_context(context), context["request"])
-        return super().should_render(context) and rows.restrict(user, "view").exists()
+from nautobot_pve_ipam import tables
+from nautobot_pve_ipam.ui.panels import (
+    GAUGES_LABEL,
+    MAP_LABEL,
+    ROUTE,
+    AddressMapPanel,
+    AllocationPanel,
+    PrefixGauges,
+    RangeGauge,
+    TablePanel,
+    allocate_button,
+)
 
 
 class IPAddressContent(TemplateExtension):
@@ -96,9 +62,56 @@ class VirtualizationClusterContent(TemplateExtension):
     )
 
 
+class PrefixAddresses(TemplateExtension):
+    model = "ipam.prefix"
+    object_detail_buttons = (
+        allocate_button("prefix"),
+        # Core's own tabs fill the line, so that a further one hides in the menu behind them.
+        Button(weight=200, label=MAP_LABEL, icon="mdi-view-grid", link_name=ROUTE.format("prefix_address_map")),
+    )
+    object_detail_panels = (PrefixGauges(weight=140, section=SectionChoices.LEFT_HALF, label=GAUGES_LABEL),)
+    object_detail_tabs = (
+        DistinctViewTab(
+            weight=850,
+            tab_id="address-map",
+            label=MAP_LABEL,
+            url_name=ROUTE.format("prefix_address_map"),
+            panels=(AddressMapPanel(weight=100, section=SectionChoices.FULL_WIDTH, label=MAP_LABEL),),
+        ),
+    )
+
+
+class RangeAddresses(TemplateExtension):
+    model = "ipam.ipaddressrange"
+    object_detail_buttons = (allocate_button("ipaddressrange"),)
+    object_detail_panels = (RangeGauge(weight=100, section=SectionChoices.RIGHT_HALF, label="Fill"),)
+
+
+class SubnetAddresses(TemplateExtension):
+    model = "nautobot_pve_ipam.sdnsubnet"
+    object_detail_buttons = (allocate_button("sdnsubnet"),)
+
+
+class AllocationRelease(TemplateExtension):
+    model = "nautobot_pve_ipam.allocation"
+    object_detail_buttons = (
+        Button(
+            weight=100,
+            label="Release",
+            icon="mdi-link-off",
+            color=ButtonColorChoices.YELLOW,
+            link_name=ROUTE.format("allocation_release"),
+            required_permissions=["ipam.delete_ipaddress"],
+        ),
+    )
+
+
 template_extensions = [
     IPAddressContent,
     PrefixContent,
     VirtualizationClusterContent,
-    *address_panels.template_extensions,
+    PrefixAddresses,
+    RangeAddresses,
+    SubnetAddresses,
+    AllocationRelease,
 ]

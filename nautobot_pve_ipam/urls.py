@@ -4,7 +4,9 @@ from django.urls import path
 from django.views.generic import RedirectView
 from nautobot.apps.urls import NautobotUIViewSetRouter
 
-from nautobot_pve_ipam import address_pages, views
+from nautobot_pve_ipam import views
+from nautobot_pve_ipam.ui import allocate, release
+from nautobot_pve_ipam.ui.address_map.page import PrefixAddressMapView
 
 router = NautobotUIViewSetRouter()
 router.register("clusters", views.PVEClusterUIViewSet)
@@ -14,15 +16,15 @@ router.register("subnets", views.SDNSubnetUIViewSet)
 router.register("allocations", views.AllocationUIViewSet)
 
 urlpatterns = [
-    path("prefixes/<uuid:pk>/address-map/", address_pages.PrefixAddressMapView.as_view(), name="prefix_address_map"),
-    path("prefixes/<uuid:pk>/allocate/", address_pages.PrefixAllocateView.as_view(), name="prefix_allocate"),
+    path("prefixes/<uuid:pk>/address-map/", PrefixAddressMapView.as_view(), name="prefix_address_map"),
+    path("prefixes/<uuid:pk>/allocate/", allocate.PrefixAllocateView.as_view(), name="prefix_allocate"),
     path(
         "ip-address-ranges/<uuid:pk>/allocate/",
-        address_pages.RangeAllocateView.as_view(),
+        allocate.RangeAllocateView.as_view(),
         name="ipaddressrange_allocate",
     ),
-    path("subnets/<uuid:pk>/allocate/", address_pages.SubnetAllocateView.as_view(), name="sdnsubnet_allocate"),
-    path("allocations/<uuid:pk>/release/", address_pages.ReleaseView.as_view(), name="allocation_release"),
+    path("subnets/<uuid:pk>/allocate/", allocate.SubnetAllocateView.as_view(), name="sdnsubnet_allocate"),
+    path("allocations/<uuid:pk>/release/", release.ReleaseView.as_view(), name="allocation_release"),
     path(
         "docs/",
         RedirectView.as_view(pattern_name="docs_file"),

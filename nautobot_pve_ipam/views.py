@@ -1,10 +1,11 @@
-"""Lists, detail pages and forms of the models; what the detail pages show stands in details.py."""
+"""Lists, detail pages and forms of the models; what the detail pages show stands in ui/details.py."""
 
 from nautobot.apps.ui import ObjectDetailContent
 from nautobot.apps.views import NautobotUIViewSet
 
-from nautobot_pve_ipam import details, filters, forms, models, tables
+from nautobot_pve_ipam import filters, forms, models, tables
 from nautobot_pve_ipam.api import serializers
+from nautobot_pve_ipam.ui import details
 
 
 class PVEClusterUIViewSet(NautobotUIViewSet):

@@ -17,9 +17,9 @@ from development.docs import DOCS, render, sources
 from development.paths import REPOSITORY
 from nautobot_pve_ipam import errors, metrics
 from nautobot_pve_ipam.api.next_free_ip import QuerySerializer
-from nautobot_pve_ipam.api.pve import AddressHookSerializer, SubnetRequestSerializer
-from nautobot_pve_ipam.api.requests import AddressRequestSerializer
-from nautobot_pve_ipam.rights import HOOK_RIGHTS
+from nautobot_pve_ipam.api.requests import AddressHookSerializer, AddressRequestSerializer, SubnetRequestSerializer
+from nautobot_pve_ipam.permissions import HOOK_RIGHTS
+from nautobot_pve_ipam.services import allocation
 from tests.networks import Network
 
 APP = "nautobot_pve_ipam"
@@ -172,7 +172,9 @@ def test_settings_and_permissions_are_told():
 
 def test_metrics_are_told(db):
     exported = {family.name for collect in metrics.metrics for family in collect()}
-    exported |= {f"{counter._name}_total" for counter in (metrics.addresses_allocated, metrics.requests_exhausted)}
+    exported |= {
+        f"{counter._name}_total" for counter in (allocation.addresses_allocated, allocation.requests_exhausted)
+    }
     assert exported - code_in("pages.md") == set()
 
 

@@ -7,6 +7,7 @@ the right thing all the same. Source of the calls: pve-network, src/PVE/Network/
 """
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 
 import netaddr
@@ -16,16 +17,17 @@ from django.utils import timezone
 from nautobot.ipam.models import Prefix
 from rest_framework.response import Response
 
-from nautobot_pve_ipam import allocation, hooks, lookups, subnets
-from nautobot_pve_ipam.allocation import Guest, Held, Scope, Wanted
-from nautobot_pve_ipam.api.fields import MACField
-from nautobot_pve_ipam.api.pve import HookView
+from nautobot_pve_ipam.api.base import PVEIPAMView
 from nautobot_pve_ipam.errors import Conflict, Forbidden, InvalidRequest, Missing, NoFreeAddress, NotOurs, PVEIPAMError
-from nautobot_pve_ipam.free_addresses import addresses
-from nautobot_pve_ipam.models import SDNSubnet
-from nautobot_pve_ipam.occupancy import Search, to_int
-from nautobot_pve_ipam.rights import missing_hook_rights
-from nautobot_pve_ipam.subnets import SubnetFacts
+from nautobot_pve_ipam.permissions import missing_hook_rights
+from nautobot_pve_ipam.search.intervals import addresses, to_int
+from nautobot_pve_ipam.search.search import Search
+from nautobot_pve_ipam.services import lookups
+from nautobot_pve_ipam.services.addresses import delete_address, find_by_mac, patch_address, put_address
+from nautobot_pve_ipam.services.allocation import Guest, Wanted, allocate
+from nautobot_pve_ipam.services.callers import Caller
+from nautobot_pve_ipam.services.subnets import SubnetFacts, delete_subnet, learn_gateway, put_subnet
+from nautobot_pve_ipam.services.values import parse_address, parse_mac, parse_subnet
 
 #: The stock plugin tells neither zone nor vnet; the gateway's name alone betrays the vnet.
 ZONE, VNET = "netbox", "unknown"
@@ -35,13 +37,13 @@ GATEWAY, MAC_MARK = "gateway", "mac:"
 IN_THE_MAKING = timedelta(minutes=5)
 
 
-class FacadeView(HookView):
+class FacadeView(PVEIPAMView):
     """Base of the facade's views; their answers have NetBox's shape as far as the stock plugin reads it."""
 
     schema = None  # NetBox's API is documented by NetBox; this is for PVE's plugin alone
 
-    def setup_caller(self, request, namespace, cluster):
-        return hooks.Caller(lookups.visible_namespace(request.user, namespace), request.user, cluster)
+    def caller(self, request, namespace, cluster):
+        return Caller(request.user, lookups.visible_namespace(request.user, namespace), cluster)
 
     def http_method_not_allowed(self, request, *args, **kwargs):
         raise not_served(request)
@@ -61,16 +63,13 @@ class FacadeView(HookView):
         if description == GATEWAY:
             return Guest(hostname=hostname, is_gateway=True)
         mac = description.removeprefix(MAC_MARK) if description.startswith(MAC_MARK) else None
-        return Guest(mac=MACField().to_internal_value(mac) if mac else None, hostname=hostname)
+        return Guest(mac=parse_mac(mac, "description") if mac else None, hostname=hostname)
 
     @staticmethod
     def records(caller):
         """The subnets of the cluster that the url names; of no cluster where it names none."""
-        return SDNSubnet.objects.filter(
-            prefix__in=Prefix.objects.restrict(caller.user, "view"),
-            prefix__namespace=caller.namespace,
-            vnet__zone__cluster__name=caller.cluster,
-        ).select_related("prefix__namespace", "vnet__zone__cluster")
+        visible = Prefix.objects.restrict(caller.user, "view")
+        return caller.subnets().filter(prefix__in=visible).select_related("prefix__namespace", "vnet__zone__cluster")
 
 
 class AggregatesView(FacadeView):
@@ -79,7 +78,7 @@ class AggregatesView(FacadeView):
     rights = {"GET": ()}
 
     def get(self, request, namespace, cluster=None):
-        self.setup_caller(request, namespace, cluster)
+        self.caller(request, namespace, cluster)
         if missing := missing_hook_rights(request.user):
             raise Forbidden(f"user {request.user} lacks permission {', '.join(missing)}")
         return Response(listed([]))
@@ -92,16 +91,16 @@ class PrefixesView(FacadeView):
 
     def get(self, request, namespace, cluster=None):
         """Exactly the caller's subnet that begins at `q`; not the ones around it that a text search would find."""
-        caller = self.setup_caller(request, namespace, cluster)
-        network = self.address(request.query_params.get("q", ""))
+        caller = self.caller(request, namespace, cluster)
+        network = parse_address(request.query_params.get("q", ""), "q")
         found = self.records(caller).filter(prefix__network=str(network)).order_by("prefix__prefix_length")
         return Response(listed([prefix_answer(record) for record in found if not half_made(record)]))
 
     def post(self, request, namespace, cluster=None):
         """Make a subnet. What an earlier attempt left half made is taken over."""
-        caller = self.setup_caller(request, namespace, cluster)
+        caller = self.caller(request, namespace, cluster)
         prefix = self.body(request).get("prefix")
-        network = lookups.parse_subnet("-".join(str(prefix).rsplit("/", 1)))
+        network = parse_subnet("-".join(str(prefix).rsplit("/", 1)))
         existing = (
             self.records(caller)
             .filter(prefix__network=str(network.ip), prefix__prefix_length=network.prefixlen)
@@ -116,7 +115,7 @@ class PrefixesView(FacadeView):
             dhcp_ranges=[],
             adopt=may_adopt(),
         )
-        record, _created = subnets.put_subnet(caller.namespace, network, facts, user=request.user)
+        record, _created = put_subnet(caller.namespace, network, facts, user=request.user)
         return Response(prefix_answer(record), status=201)
 
 
@@ -125,8 +124,8 @@ class PrefixView(FacadeView):
 
     def delete(self, request, namespace, pk, cluster=None):
         """Refused while an address without gateway mark is in it, whatever the plugin took for empty."""
-        caller = self.setup_caller(request, namespace, cluster)
-        subnets.delete_subnet(one(self.records(caller), "prefix", pk=pk), user=request.user)
+        caller = self.caller(request, namespace, cluster)
+        delete_subnet(one(self.records(caller), "prefix", pk=pk), user=request.user)
         return Response(status=204)
 
 
@@ -136,9 +135,9 @@ class RangesView(FacadeView):
     rights = {"GET": ("ipam.view_ipaddressrange",), "POST": ("ipam.add_ipaddressrange",)}
 
     def get(self, request, namespace, cluster=None):
-        caller = self.setup_caller(request, namespace, cluster)
-        start = self.address(request.query_params.get("start_address", ""))
-        end = self.address(request.query_params.get("end_address", ""))
+        caller = self.caller(request, namespace, cluster)
+        start = parse_address(request.query_params.get("start_address", ""), "start_address")
+        end = parse_address(request.query_params.get("end_address", ""), "end_address")
         for record in self.records(caller):
             found = record.dhcp_ranges.filter(start_host=str(start), end_host=str(end)).first()
             if found:
@@ -147,19 +146,19 @@ class RangesView(FacadeView):
 
     def post(self, request, namespace, cluster=None):
         """Add a DHCP range to the subnet around it. Refused while the subnet is being made, the subnet goes too."""
-        caller = self.setup_caller(request, namespace, cluster)
+        caller = self.caller(request, namespace, cluster)
         body = self.body(request)
-        start = self.address(without_mask(body.get("start_address")))
-        end = self.address(without_mask(body.get("end_address")))
+        start = parse_address(without_mask(body.get("start_address")), "start_address")
+        end = parse_address(without_mask(body.get("end_address")), "end_address")
         record = self.record_around(caller, start)
         network = record.prefix.prefix
         facts = with_ranges(record, sorted({*map(bounds_of, record.dhcp_ranges.all()), (int(start), int(end))}))
         try:
-            subnets.put_subnet(caller.namespace, network, facts, user=request.user)
+            put_subnet(caller.namespace, network, facts, user=request.user)
         except PVEIPAMError:
             # PVE gives the whole subnet up now; left behind, it would make the next attempt "already exists".
             if in_the_making(record) and not record.dhcp_ranges.exists():
-                subnets.delete_subnet(record, user=request.user)
+                delete_subnet(record, user=request.user)
             raise
         return Response(range_answer(record.dhcp_ranges.get(start_host=str(start))), status=201)
 
@@ -178,10 +177,10 @@ class RangeView(FacadeView):
     rights = {"DELETE": ("ipam.delete_ipaddressrange",)}
 
     def delete(self, request, namespace, pk, cluster=None):
-        caller = self.setup_caller(request, namespace, cluster)
+        caller = self.caller(request, namespace, cluster)
         record, found = range_of(self.records(caller), pk)
         left = [bounds_of(other) for other in record.dhcp_ranges.exclude(pk=found.pk)]
-        subnets.put_subnet(caller.namespace, record.prefix.prefix, with_ranges(record, left), user=request.user)
+        put_subnet(caller.namespace, record.prefix.prefix, with_ranges(record, left), user=request.user)
         return Response(status=204)
 
 
@@ -190,29 +189,28 @@ class AvailableIPsView(FacadeView):
 
     rights = {"POST": ("ipam.view_prefix", "ipam.add_ipaddress")}
 
-    def allocate(self, request, record, bounds=()):
+    def answer_with_next_free(self, request, caller, record, bounds=()):
         wanted = Wanted(self.guest(self.body(request)))
-        scope = Scope(record.vnet.zone.cluster, record)
         # PVE never asks what a MAC holds before it asks again, after a time-out say: the whole subnet counts.
-        (held,) = allocation.allocate(
-            Search(record.prefix, bounds), [wanted], user=request.user, scope=scope, mac_anywhere=True
+        (held,) = allocate(
+            Search(record.prefix, bounds), [wanted], caller=replace(caller, subnet=record), mac_anywhere=True
         )
-        return Response(address_answer(held), status=201 if held.created else 200)
+        return Response(address_answer(held.address, held.allocation), status=201 if held.created else 200)
 
 
 class PrefixAvailableIPsView(AvailableIPsView):
     def post(self, request, namespace, pk, cluster=None):
-        caller = self.setup_caller(request, namespace, cluster)
-        return self.allocate(request, one(self.records(caller), "prefix", pk=pk))
+        caller = self.caller(request, namespace, cluster)
+        return self.answer_with_next_free(request, caller, one(self.records(caller), "prefix", pk=pk))
 
 
 class RangeAvailableIPsView(AvailableIPsView):
     def post(self, request, namespace, pk, cluster=None):
         """204 without a body from a full range: PVE then tries the subnet's next. 409 when all are full."""
-        caller = self.setup_caller(request, namespace, cluster)
+        caller = self.caller(request, namespace, cluster)
         record, found = range_of(self.records(caller), pk)
         try:
-            return self.allocate(request, record, (bounds_of(found),))
+            return self.answer_with_next_free(request, caller, record, (bounds_of(found),))
         except NoFreeAddress:
             others = record.dhcp_ranges.exclude(pk=found.pk)
             if any(next(addresses(Search(record.prefix, (bounds_of(other),)).free()), None) for other in others):
@@ -226,17 +224,16 @@ class AddressesView(FacadeView):
     rights = {"GET": ("ipam.view_ipaddress",), "POST": ("ipam.view_prefix", "ipam.add_ipaddress")}
 
     def get(self, request, namespace, cluster=None):
-        caller = self.setup_caller(request, namespace, cluster)
+        caller = self.caller(request, namespace, cluster)
         query = request.query_params
         if "description__ic" in query:
-            mac = MACField().to_internal_value(query["description__ic"])
-            found = hooks.find_by_mac(caller, mac)
+            found = find_by_mac(caller, parse_mac(query["description__ic"], "description__ic"))
         elif "parent" in query:
             found = self.holding(caller, query["parent"])
         else:
-            ip = self.address(without_mask(query.get("q", "")))
-            found = caller.visible().filter(ip_address__host=str(ip))
-        answers = [address_answer(Held(held.ip_address, held, created=False)) for held in found]
+            ip = parse_address(without_mask(query.get("q", "")), "q")
+            found = caller.visible_allocations().filter(ip_address__host=str(ip))
+        answers = [address_answer(allocation.ip_address, allocation) for allocation in found]
         return Response({**listed(answers), "data": answers})
 
     def holding(self, caller, cidr):
@@ -244,7 +241,7 @@ class AddressesView(FacadeView):
 
         Gateways alone are one entry; a guest is never less than two.
         """
-        network = lookups.parse_subnet("-".join(cidr.rsplit("/", 1)))
+        network = parse_subnet("-".join(cidr.rsplit("/", 1)))
         inside = caller.allocations().filter(
             subnet__prefix__network=str(network.ip), subnet__prefix__prefix_length=network.prefixlen
         )
@@ -252,42 +249,42 @@ class AddressesView(FacadeView):
         return (guests * 2)[:2] if guests else list(inside[:1])
 
     def post(self, request, namespace, cluster=None):
-        caller = self.setup_caller(request, namespace, cluster)
+        caller = self.caller(request, namespace, cluster)
         body = self.body(request)
-        ip = self.address(without_mask(body.get("address")))
+        ip = parse_address(without_mask(body.get("address")), "address")
         guest = self.guest(body)
         with transaction.atomic():
-            held = hooks.put_address(caller, ip, guest, adopt=may_adopt(), own_subnet_only=True)
-            if guest.is_gateway and held.allocation.subnet:
+            held = put_address(caller, ip, guest, adopt=may_adopt(), own_subnet_only=True)
+            if guest.is_gateway and held.allocation and held.allocation.subnet:
                 record = self.records(caller).get(prefix=held.allocation.subnet.prefix_id)
-                subnets.learn_gateway(record, held.address.host, vnet_named_by(guest.hostname), user=request.user)
-        return Response(address_answer(held), status=201)
+                learn_gateway(record, held.address.host, vnet_named_by(guest.hostname), user=request.user)
+        return Response(address_answer(held.address, held.allocation), status=201)
 
 
 class AddressView(FacadeView):
     rights = {"PATCH": ("ipam.change_ipaddress",), "DELETE": ("ipam.delete_ipaddress",)}
 
     def patch(self, request, namespace, pk, cluster=None):
-        caller = self.setup_caller(request, namespace, cluster)
+        caller = self.caller(request, namespace, cluster)
         body = self.body(request)
         held = one(caller.allocations(), "address", ip_address_id=pk)
         ip = netaddr.IPAddress(held.ip_address.host)
-        if self.address(without_mask(body.get("address") or str(ip))) != ip:
+        if parse_address(without_mask(body.get("address") or str(ip)), "address") != ip:
             raise InvalidRequest(f"address {body['address']} cannot replace {ip}: release it and add another")
-        held = hooks.patch_address(caller, ip, self.guest(body))
-        return Response(address_answer(Held(held.ip_address, held, created=False)))
+        allocation = patch_address(caller, ip, self.guest(body))
+        return Response(address_answer(allocation.ip_address, allocation))
 
     def delete(self, request, namespace, pk, cluster=None):
-        caller = self.setup_caller(request, namespace, cluster)
-        held = one(caller.visible(), "address", ip_address_id=pk)
+        caller = self.caller(request, namespace, cluster)
+        held = one(caller.visible_allocations(), "address", ip_address_id=pk)
         host = held.ip_address.host
         record = self.records(caller).filter(prefix__sdn_subnets=held.subnet_id, gateway=host).first()
         if record and not held.is_gateway:
             raise NotOurs(f"address {held.ip_address} is no gateway, a guest holds it")
         with transaction.atomic():
-            hooks.delete_address(caller, netaddr.IPAddress(host))
+            delete_address(caller, netaddr.IPAddress(host))
             if record:
-                subnets.learn_gateway(record, None, user=request.user)
+                learn_gateway(record, None, user=request.user)
         return Response(status=204)
 
 
@@ -386,9 +383,12 @@ def range_answer(found):
     }
 
 
-def address_answer(held):
-    address, record = held.address, held.allocation
-    description = GATEWAY if record.is_gateway else f"{MAC_MARK}{record.mac}" if record.mac else ""
+def address_answer(address, allocation):
+    description = ""
+    if allocation and allocation.is_gateway:
+        description = GATEWAY
+    elif allocation and allocation.mac:
+        description = f"{MAC_MARK}{allocation.mac}"
     return {
         "id": str(address.pk),
         "address": str(address.address),

@@ -3,36 +3,33 @@
 import hashlib
 import json
 from itertools import islice
+from typing import Any
 
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, PolymorphicProxySerializer, extend_schema
 from nautobot.apps.constants import CHARFIELD_MAX_LENGTH
-from nautobot.core.constants import MAX_PAGE_SIZE_DEFAULT
-from nautobot.core.utils.config import get_settings_or_config
-from nautobot.ipam.models import IPAddressRange
+from nautobot.apps.utils import get_settings_or_config
+from nautobot.ipam.models import IPAddressRange, Prefix
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from nautobot_pve_ipam import lookups
-from nautobot_pve_ipam.allocation import allocate
+from nautobot_pve_ipam.api.answers import FreeAddressSerializer, HeldSerializer, free_address_answer, held_answer
 from nautobot_pve_ipam.api.base import PVEIPAMView
 from nautobot_pve_ipam.api.fields import WholeNumberField
-from nautobot_pve_ipam.api.requests import (
-    AddressRequestSerializer,
-    FreeAddressSerializer,
-    HeldSerializer,
-    SearchSerializer,
-    build_search,
-    held_answer,
-    one_search,
-)
+from nautobot_pve_ipam.api.requests import AddressRequestSerializer, SearchSerializer, one_search, search_of
 from nautobot_pve_ipam.errors import InvalidRequest, NoFreeAddress
-from nautobot_pve_ipam.free_addresses import addresses
-from nautobot_pve_ipam.occupancy import to_int, to_text
+from nautobot_pve_ipam.search.intervals import Interval, addresses, to_int
+from nautobot_pve_ipam.services import lookups
+from nautobot_pve_ipam.services.allocation import allocate
+from nautobot_pve_ipam.services.callers import Caller
+from nautobot_pve_ipam.services.values import parse_subnet
+
+#: Where Nautobot sets no limit, which it allows.
+MAX_PAGE_SIZE = 1000
 
 
 def max_page_size():
     """Nautobot's maximum page size; at most so many addresses are shown or allocated in one call."""
-    return get_settings_or_config("MAX_PAGE_SIZE", fallback=MAX_PAGE_SIZE_DEFAULT) or MAX_PAGE_SIZE_DEFAULT
+    return get_settings_or_config("MAX_PAGE_SIZE", fallback=MAX_PAGE_SIZE) or MAX_PAGE_SIZE
 
 
 class QuerySerializer(SearchSerializer):
@@ -41,7 +38,7 @@ class QuerySerializer(SearchSerializer):
     limit = WholeNumberField(required=False, minimum=1, help_text="Addresses to show, 1 by default")
     cluster = serializers.CharField(required=False)
     zone = serializers.CharField(required=False)
-    ranges = None  # bodies only
+    ranges = None  # type: ignore[assignment]  # bodies only: to DRF, None takes a field away
     ALSO = frozenset({"api_version", "depth", "exclude_m2m", "format", "include"})  # Nautobot's own
 
     def validate_limit(self, value):
@@ -84,7 +81,7 @@ class NextFreeIPView(PVEIPAMView):
 
     rights = {"GET": ("ipam.view_prefix",), "POST": ("ipam.view_prefix", "ipam.add_ipaddress")}
 
-    def find(self, request, **kwargs):
+    def find(self, request, *args: Any, **kwargs: Any) -> tuple[Prefix, Interval | None]:
         """The prefix named by the URL, and the interval within which alone to search, or None."""
         raise NotImplementedError
 
@@ -101,17 +98,9 @@ class NextFreeIPView(PVEIPAMView):
         """Show the next free addresses without taking them."""
         prefix, within = self.find(request, **kwargs)
         query = self.validated_query(request)
-        search = build_search(prefix, one_search(query, []), within)
+        search = search_of(prefix, one_search(query, []), within)
         free = islice(addresses(search.free()), query.get("limit") or 1)
-        return Response(
-            [
-                {
-                    "address": f"{to_text(host, prefix.ip_version)}/{prefix.prefix_length}",
-                    "ip_version": prefix.ip_version,
-                }
-                for host in free
-            ]
-        )
+        return Response([free_address_answer(prefix, host) for host in free])
 
     @extend_schema(
         parameters=[
@@ -136,14 +125,13 @@ class NextFreeIPView(PVEIPAMView):
         query = self.validated_query(request)
         bodies = self.validated_bodies(request)
         where = one_search(query, bodies)
-        search = build_search(prefix, where, within)
-        scope = lookups.scope_of(prefix, cluster=where.get("cluster"), zone=where.get("zone"))
+        search = search_of(prefix, where, within)
+        caller = Caller(request.user, prefix.namespace, where.get("cluster") or None, where.get("zone") or None)
         key = self.idempotency_key(request)
         result = allocate(
             search,
             [AddressRequestSerializer.wanted(body) for body in bodies],
-            user=request.user,
-            scope=scope,
+            caller=caller.in_prefix(prefix),
             key=key,
             request_digest=digest(request) if key else "",
         )
@@ -204,7 +192,7 @@ class SubnetNextFreeIPView(NextFreeIPView):
     name = "Next Free IP of a Subnet"
 
     def find(self, request, namespace, subnet):
-        return lookups.visible_subnet_prefix(request.user, namespace, subnet), None
+        return lookups.visible_prefix_of(request.user, namespace, parse_subnet(subnet)), None
 
 
 class RangeNextFreeIPView(NextFreeIPView):

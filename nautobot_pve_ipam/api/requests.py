@@ -1,29 +1,28 @@
-"""What a request for next free addresses may say, and what it is answered with."""
+"""JSON of a request -> the services' dataclasses: what a request may say. May import services, search and models."""
 
 import copy
+from typing import Any
 
-import netaddr
-from django.urls import reverse
 from nautobot.apps.constants import CHARFIELD_MAX_LENGTH
 from nautobot.extras.models import CustomField, Role, Status, Tag
 from nautobot.ipam.choices import IPAddressTypeChoices
-from nautobot.ipam.models import IPAddress
+from nautobot.ipam.models import IPAddress, Prefix
 from nautobot.ipam.validators import DNSValidator
 from nautobot.tenancy.models import Tenant
 from rest_framework import serializers
 
-from nautobot_pve_ipam.allocation import Guest, Held, Wanted
-from nautobot_pve_ipam.api.fields import (
-    AddressField,
-    IntervalsField,
-    IPAddressRelatedField,
-    MACField,
-    WholeNumberField,
-    shown,
-)
-from nautobot_pve_ipam.errors import InvalidRequest
-from nautobot_pve_ipam.models import VMID_MAX, VMID_MIN
-from nautobot_pve_ipam.occupancy import Search, span, to_text
+from nautobot_pve_ipam.api.fields import AddressField, IntervalsField, IPAddressRelatedField, MACField, WholeNumberField
+from nautobot_pve_ipam.choices import ZoneTypeChoices
+from nautobot_pve_ipam.core_internals import declared_fields
+from nautobot_pve_ipam.errors import InvalidRequest, quoted
+from nautobot_pve_ipam.models import VMID_MAX, VMID_MIN, sdn_id_validator
+from nautobot_pve_ipam.search.intervals import Interval, to_text
+from nautobot_pve_ipam.search.search import Search, build_search
+from nautobot_pve_ipam.services.allocation import Guest, Wanted
+from nautobot_pve_ipam.services.subnets import UNCHANGED, SubnetFacts
+
+#: The fields that say where to look.
+SEARCH_FIELDS = ("range_start", "range_end", "ranges", "offset", "exclude")
 
 
 class BoundsSerializer(serializers.Serializer):
@@ -43,20 +42,20 @@ class SearchSerializer(serializers.Serializer):
     exclude = IntervalsField(required=False, help_text="Addresses, CIDRs and a-b ranges never to hand out")
 
     #: Names that may stand beside the fields.
-    ALSO = frozenset()
+    ALSO: frozenset[str] = frozenset()
 
     def get_fields(self):
         # All fields are optional, and most requests name three of twenty: to copy the others costs more than to check.
         named = getattr(self, "initial_data", None)
         if not isinstance(named, dict):
             return super().get_fields()
-        return {name: copy.deepcopy(field) for name, field in self._declared_fields.items() if name in named}
+        return {name: copy.deepcopy(field) for name, field in declared_fields(type(self)).items() if name in named}
 
     def to_internal_value(self, data):
         # A mistyped range_start must not hand out an address from anywhere.
-        if isinstance(data, dict) and (unknown := set(data) - set(self._declared_fields) - self.ALSO):
+        if isinstance(data, dict) and (unknown := set(data) - set(declared_fields(type(self))) - self.ALSO):
             name = min(unknown)
-            raise serializers.ValidationError({name: [f"{shown(name)} is not a field of this request"]})
+            raise serializers.ValidationError({name: [f"{quoted(name)} is not a field of this request"]})
         return super().to_internal_value(data)
 
 
@@ -115,77 +114,13 @@ class AddressRequestSerializer(GuestSerializer, SearchSerializer):
         return Wanted(cls.guest(data), attributes)
 
 
-class ParentSerializer(serializers.Serializer):
-    id = serializers.UUIDField()
-    url = serializers.URLField()
-    prefix = serializers.CharField()
-
-
-class HeldSerializer(serializers.Serializer):
-    """An address that is held: what Nautobot's IP address and PVE's allocation say, in one object."""
-
-    id = serializers.UUIDField(help_text="Of the core IP address")
-    url = serializers.URLField()
-    address = serializers.CharField(help_text="With the subnet's prefix length, such as 10.0.0.100/24")
-    ip_version = serializers.IntegerField()
-    type = serializers.CharField()
-    status = serializers.CharField()
-    parent = ParentSerializer()
-    namespace = serializers.CharField()
-    dns_name = serializers.CharField()
-    description = serializers.CharField()
-    mac = serializers.CharField(allow_null=True)
-    vmid = serializers.IntegerField(allow_null=True)
-    hostname = serializers.CharField()
-    is_gateway = serializers.BooleanField()
-    cluster = serializers.CharField(allow_null=True)
-    zone = serializers.CharField(allow_null=True)
-    vnet = serializers.CharField(allow_null=True)
-
-
-class FreeAddressSerializer(serializers.Serializer):
-    address = serializers.CharField(help_text="With the subnet's prefix length, such as 10.0.0.100/24")
-    ip_version = serializers.IntegerField()
-
-
-def held_answer(held: Held, request) -> dict:
-    """`HeldSerializer`'s object; a plain dictionary, for PVE waits for it."""
-    address, allocation = held.address, held.allocation
-    parent = address.parent
-    subnet = allocation.subnet if allocation else None
-    zone = subnet.vnet.zone if subnet else None
-    return {
-        "id": str(address.pk),
-        "url": request.build_absolute_uri(reverse("ipam-api:ipaddress-detail", kwargs={"pk": address.pk})),
-        "address": str(address.address),
-        "ip_version": address.ip_version,
-        "type": address.type,
-        "status": address.status.name,
-        "parent": {
-            "id": str(parent.pk),
-            "url": request.build_absolute_uri(reverse("ipam-api:prefix-detail", kwargs={"pk": parent.pk})),
-            "prefix": str(parent.prefix),
-        },
-        "namespace": parent.namespace.name,
-        "dns_name": address.dns_name,
-        "description": address.description,
-        "mac": str(allocation.mac) if allocation and allocation.mac else None,
-        "vmid": allocation.vmid if allocation else None,
-        "hostname": allocation.hostname if allocation else "",
-        "is_gateway": bool(allocation and allocation.is_gateway),
-        "cluster": zone.cluster.name if zone and zone.cluster else None,
-        "zone": zone.name if zone else None,
-        "vnet": subnet.vnet.name if subnet else None,
-    }
-
-
 def one_search(query: dict, bodies: list[dict]) -> dict:
     """The search fields of the query and of all bodies as one; they may repeat each other, not contradict.
 
     Both are validated data. Raises InvalidRequest naming the field and both values.
     """
     merged = {}
-    for name in (*SearchSerializer._declared_fields, "cluster", "zone"):
+    for name in (*SEARCH_FIELDS, "cluster", "zone"):
         values = [data[name] for data in (*bodies, query) if data.get(name) is not None]
         if not values:
             continue
@@ -198,56 +133,82 @@ def one_search(query: dict, bodies: list[dict]) -> dict:
 def spelled(value) -> str:
     """A validated search field as people write it."""
     if isinstance(value, list):
-        return shown(", ".join(spelled(part) for part in value))
+        return quoted(", ".join(spelled(part) for part in value))
     if isinstance(value, dict):
         return f"{value['start']}-{value['end']}"
     if isinstance(value, tuple):
         version, first, last = value
         return f"{to_text(first, version)}-{to_text(last, version)}" if first < last else to_text(first, version)
-    return shown(value)
+    return quoted(value)
 
 
-def build_search(prefix, data: dict, within=None) -> Search:
-    """The search that validated `data` asks for in `prefix`; `within` (an interval) narrows what bounds may name.
+def search_of(prefix: Prefix, data: dict[str, Any], within: Interval | None = None) -> Search:
+    """The search that validated `data` asks for in `prefix`. Raises InvalidRequest as `build_search` does."""
+    ranges = data.get("ranges")
+    return build_search(
+        prefix,
+        range_start=data.get("range_start"),
+        range_end=data.get("range_end"),
+        ranges=None if ranges is None else [(item["start"], item["end"]) for item in ranges],
+        offset=data.get("offset") or 0,
+        exclude=data.get("exclude") or (),
+        within=within,
+    )
 
-    Raises InvalidRequest for bounds reversed, of the other family or outside, and for an offset beyond the prefix.
-    """
-    first, last = within or span(prefix)
-    version = prefix.ip_version
 
-    def inside(name, address):
-        if address.version != version:
-            raise InvalidRequest(
-                f"{name} {address} is IPv{address.version}, {prefix.prefix} is IPv{version}", field=name
-            )
-        if not first <= int(address) <= last:
-            where = f"{to_text(first, version)}-{to_text(last, version)}" if within else str(prefix.prefix)
-            raise InvalidRequest(f"{name} {address} is outside {where}", field=name)
-        return int(address)
+class CallerSerializer(serializers.Serializer):
+    """Who asks; in the query or the body of every hook."""
 
-    def bounds(start_name, start, end_name, end):
-        low, high = inside(start_name, start), inside(end_name, end)
-        if low > high:
-            raise InvalidRequest(f"{start_name} {start} is after {end_name} {end}", field=start_name)
-        return low, high
+    cluster = serializers.CharField(required=False, allow_null=True, allow_blank=True, max_length=CHARFIELD_MAX_LENGTH)
+    zone = serializers.CharField(required=False, allow_null=True, allow_blank=True, validators=[sdn_id_validator])
 
-    start, end, ranges = data.get("range_start"), data.get("range_end"), data.get("ranges")
-    if ranges is not None and (start or end):
-        raise InvalidRequest("ranges excludes range_start and range_end: name one or the other", field="ranges")
-    if ranges is not None:
-        if not ranges:
-            raise InvalidRequest("ranges [] is empty: name at least one range or leave it out", field="ranges")
-        wanted = [bounds("ranges start", item["start"], "ranges end", item["end"]) for item in ranges]
-    elif start or end:
-        start = start or netaddr.IPAddress(first, version)
-        end = end or netaddr.IPAddress(last, version)
-        wanted = [bounds("range_start", start, "range_end", end)]
-    else:
-        wanted = [within] if within else []
-    offset = data.get("offset") or 0
-    if offset >= prefix.prefix.size:
-        raise InvalidRequest(
-            f"offset {shown(offset)} is beyond the {prefix.prefix.size} addresses of {prefix.prefix}", field="offset"
-        )
-    exclude = sorted((low, high) for of, low, high in data.get("exclude") or () if of == version)
-    return Search(prefix, tuple(wanted), tuple(exclude), offset)
+
+class SubnetRequestSerializer(CallerSerializer):
+    """What PVE says of a subnet. What is left out stays as it is; null or an empty list clears it."""
+
+    zone = serializers.CharField(validators=[sdn_id_validator])
+    vnet = serializers.CharField(validators=[sdn_id_validator])
+    zone_type = serializers.ChoiceField(choices=ZoneTypeChoices, required=False)
+    gateway = AddressField(required=False, allow_null=True)
+    dhcp_ranges = BoundsSerializer(many=True, required=False, allow_null=True)
+    snat = serializers.BooleanField(required=False)
+    dns_zone_prefix = serializers.CharField(
+        required=False, allow_null=True, allow_blank=True, max_length=CHARFIELD_MAX_LENGTH
+    )
+    adopt = serializers.BooleanField(required=False, help_text="Take over a prefix and ranges that PVE did not create")
+
+
+class AddressHookSerializer(CallerSerializer, GuestSerializer):
+    """For whom an address is held."""
+
+    gateway = serializers.BooleanField(required=False)
+    adopt = serializers.BooleanField(required=False, help_text="Take over an address that PVE did not create")
+
+
+class MACQuerySerializer(CallerSerializer):
+    mac = MACField()
+
+
+def facts_of(network, data) -> SubnetFacts:
+    """The facts that validated `data` of a subnet's PUT states. Raises InvalidRequest for the other family's ranges."""
+    ranges = data.get("dhcp_ranges", UNCHANGED)
+    if ranges is not UNCHANGED:
+        for item in ranges or []:
+            for address in (item["start"], item["end"]):
+                if address.version != network.version:
+                    raise InvalidRequest(
+                        f"dhcp_ranges {address} is IPv{address.version}, {network.cidr} is IPv{network.version}",
+                        field="dhcp_ranges",
+                    )
+        ranges = [(int(item["start"]), int(item["end"])) for item in ranges or []]
+    return SubnetFacts(
+        zone=data["zone"],
+        vnet=data["vnet"],
+        cluster=data.get("cluster") or None,
+        zone_type=data.get("zone_type", UNCHANGED),
+        gateway=data.get("gateway", UNCHANGED),
+        dhcp_ranges=ranges,
+        snat=data.get("snat", UNCHANGED),
+        dns_zone_prefix=data.get("dns_zone_prefix", UNCHANGED),
+        adopt=data.get("adopt", False),
+    )

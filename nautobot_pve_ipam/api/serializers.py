@@ -1,4 +1,6 @@
-"""Serializers of the models. Names of what an object belongs to stand beside the links, so that no caller needs two
+"""Serializers of the models. May import models and the fields beside it.
+
+Names of what an object belongs to stand beside the links, so that no caller needs two
 requests to tell which zone or cluster an address is of."""
 
 from nautobot.apps.api import NautobotModelSerializer, TaggedModelSerializerMixin, ValidatedModelSerializer
@@ -8,7 +10,7 @@ from nautobot_pve_ipam import models
 from nautobot_pve_ipam.api.fields import MACField
 
 
-def shown(source, help_text=None):
+def text_at(source, help_text=None):
     """A read-only text from a path of attributes, null where the path breaks off."""
     return serializers.CharField(source=source, read_only=True, allow_null=True, help_text=help_text)
 
@@ -34,9 +36,9 @@ class SDNVNetSerializer(NautobotModelSerializer, TaggedModelSerializerMixin):
 class SDNSubnetSerializer(NautobotModelSerializer, TaggedModelSerializerMixin):
     """DHCP ranges are attached at `dhcp-ranges/`."""
 
-    namespace_name = shown("prefix.namespace.name")
-    zone_name = shown("vnet.zone.name")
-    cluster_name = shown("vnet.zone.cluster.name")
+    namespace_name = text_at("prefix.namespace.name")
+    zone_name = text_at("vnet.zone.name")
+    cluster_name = text_at("vnet.zone.cluster.name")
 
     class Meta:
         model = models.SDNSubnet
@@ -51,12 +53,12 @@ class SDNDHCPRangeSerializer(ValidatedModelSerializer):
 
 
 class AllocationSerializer(NautobotModelSerializer, TaggedModelSerializerMixin):
-    address = shown("ip_address.address", "The address with its prefix length, such as 10.0.0.100/24")
+    address = text_at("ip_address.address", "The address with its prefix length, such as 10.0.0.100/24")
     mac = MACField(required=False, allow_null=True, help_text="In any of the usual spellings")
-    namespace_name = shown("ip_address.parent.namespace.name")
-    vnet_name = shown("subnet.vnet.name")
-    zone_name = shown("subnet.vnet.zone.name")
-    cluster_name = shown("subnet.vnet.zone.cluster.name")
+    namespace_name = text_at("ip_address.parent.namespace.name")
+    vnet_name = text_at("subnet.vnet.name")
+    zone_name = text_at("subnet.vnet.zone.name")
+    cluster_name = text_at("subnet.vnet.zone.cluster.name")
 
     class Meta:
         model = models.Allocation

@@ -3,7 +3,7 @@
 from django.urls import include, path, re_path
 from nautobot.apps.api import OrderedDefaultRouter
 
-from nautobot_pve_ipam.api import netbox, next_free_ip, pve, views
+from nautobot_pve_ipam.api import hooks, netbox, next_free_ip, views
 
 router = OrderedDefaultRouter(view_name="Proxmox VE")
 router.register("clusters", views.PVEClusterViewSet)
@@ -37,10 +37,10 @@ urlpatterns = [
         next_free_ip.SubnetNextFreeIPView.as_view(),
         name="subnet_next_free_ip",
     ),
-    path("namespaces/<str:namespace>/", pve.NamespaceView.as_view(), name="hook_namespace"),
-    path("namespaces/<str:namespace>/subnets/<str:subnet>/", pve.SubnetView.as_view(), name="hook_subnet"),
-    path("namespaces/<str:namespace>/ips/", pve.AddressesView.as_view(), name="hook_addresses"),
-    path("namespaces/<str:namespace>/ips/<str:ip>/", pve.AddressView.as_view(), name="hook_address"),
+    path("namespaces/<str:namespace>/", hooks.NamespaceView.as_view(), name="hook_namespace"),
+    path("namespaces/<str:namespace>/subnets/<str:subnet>/", hooks.SubnetView.as_view(), name="hook_subnet"),
+    path("namespaces/<str:namespace>/ips/", hooks.AddressesView.as_view(), name="hook_addresses"),
+    path("namespaces/<str:namespace>/ips/<str:ip>/", hooks.AddressView.as_view(), name="hook_address"),
     path("netbox/<str:namespace>/", include(facade)),
     path("netbox/<str:namespace>/<str:cluster>/", include(facade)),
     re_path(r"^netbox/", netbox.UnknownView.as_view(), name="facade_unknown"),

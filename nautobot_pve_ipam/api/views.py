@@ -10,7 +10,7 @@ from nautobot_pve_ipam.api import serializers
 class DeepViewSet(NautobotModelViewSet):
     """`deep`: what the related objects, written out with `?depth=1`, show of others in turn."""
 
-    deep = ()
+    deep: tuple[str, ...] = ()
 
     def get_queryset(self):
         queryset = super().get_queryset()

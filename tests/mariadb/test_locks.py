@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import transaction
 
-from nautobot_pve_ipam.locks import MySQLLocks, lock_key, locked_transaction
+from nautobot_pve_ipam.services.locks import MySQLLocks, lock_key, locked_transaction
 from tests.mariadb.available import need_mariadb
 
 need_mariadb()

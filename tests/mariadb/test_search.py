@@ -11,11 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from nautobot.extras.models import Role
 from nautobot.ipam.models import IPAddress, IPAddressRange, Namespace, Prefix, VRFPrefixAssignment
 
-from nautobot_pve_ipam import occupancy
-from nautobot_pve_ipam.free_addresses import addresses
-from nautobot_pve_ipam.occupancy import Search, to_text
+from nautobot_pve_ipam.search import occupancy
+from nautobot_pve_ipam.search.intervals import addresses, to_text
+from nautobot_pve_ipam.search.search import Search
+from nautobot_pve_ipam.search.tables import prefixes_around
 from tests.mariadb.available import need_mariadb
-from tests.next_free_ip.test_search_properties import COMPARED, Network, Scenario, free, parent_of, scenarios
+from tests.search.test_search_properties import COMPARED, Network, Scenario, free, parent_of, scenarios
 
 need_mariadb()
 
@@ -101,9 +102,7 @@ def test_what_lies_around_an_address(tables):
         [dhcp(10, 20, prefix, role=role), dhcp(30, 40, prefix), dhcp(300, 310, pool, role=role)]
     )
     for host, lengths, dhcp_starts in ((15, [16], [10]), (25, [16], []), (35, [16], []), (305, [16, 24], [300])):
-        around = occupancy.prefixes_around(prefix, V4 + host)
-        assert sorted((length, bool(has_vrfs)) for _, length, has_vrfs in around) == [
-            (length, False) for length in lengths
-        ]
-        found = occupancy.dhcp_intervals([id_ for id_, *_ in around], 4, V4 + host, V4 + host)
+        around = prefixes_around(prefix, V4 + host)
+        assert sorted(row.length for row in around) == lengths
+        found = occupancy.dhcp_intervals([row.id for row in around], 4, V4 + host, V4 + host)
         assert [start - V4 for start, end in found if end >= V4 + host] == dhcp_starts

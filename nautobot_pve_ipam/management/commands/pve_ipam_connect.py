@@ -5,8 +5,8 @@ from urllib.parse import quote, urlsplit
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 
-from nautobot_pve_ipam.connect import connect
 from nautobot_pve_ipam.errors import PVEIPAMError
+from nautobot_pve_ipam.services.connect import connect_pve
 
 EXAMPLE_URL = "https://nautobot.example.com"
 TEXT = """\
@@ -47,7 +47,7 @@ class Command(BaseCommand):
     def handle(self, *args, namespace, user, cluster, url, rotate, **options):
         root = self._root(url)
         try:
-            connection = connect(namespace, user, cluster=cluster, rotate=rotate)
+            connection = connect_pve(namespace, user, cluster=cluster, rotate=rotate)
         except PVEIPAMError as error:
             raise CommandError(error.sentence) from error
         except ValidationError as error:

@@ -1,0 +1,234 @@
+"""Objects and errors -> JSON: what a request is answered with. May import services, search and models."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
+from django.core.exceptions import ValidationError as DjangoValidationError
+from django.db import IntegrityError
+from django.db.models import ProtectedError
+from django.http import Http404
+from django.urls import reverse
+from nautobot.ipam.models import Prefix
+from rest_framework import exceptions, serializers
+
+from nautobot_pve_ipam.api.requests import BoundsSerializer
+from nautobot_pve_ipam.errors import (
+    DATABASE_OUT_OF_REACH,
+    REDIS_OUT_OF_REACH,
+    Conflict,
+    Forbidden,
+    InvalidRequest,
+    Missing,
+    PVEIPAMError,
+    Unavailable,
+)
+from nautobot_pve_ipam.models import Allocation
+from nautobot_pve_ipam.search.intervals import to_text
+from nautobot_pve_ipam.services.allocation import Held
+
+logger = logging.getLogger(__name__)
+
+
+class ParentSerializer(serializers.Serializer):
+    id = serializers.UUIDField()
+    url = serializers.URLField()
+    prefix = serializers.CharField()
+
+
+class HeldSerializer(serializers.Serializer):
+    """An address that is held: what Nautobot's IP address and PVE's allocation say, in one object."""
+
+    id = serializers.UUIDField(help_text="Of the core IP address")
+    url = serializers.URLField()
+    address = serializers.CharField(help_text="With the subnet's prefix length, such as 10.0.0.100/24")
+    ip_version = serializers.IntegerField()
+    type = serializers.CharField()
+    status = serializers.CharField()
+    parent = ParentSerializer()
+    namespace = serializers.CharField()
+    dns_name = serializers.CharField()
+    description = serializers.CharField()
+    mac = serializers.CharField(allow_null=True)
+    vmid = serializers.IntegerField(allow_null=True)
+    hostname = serializers.CharField()
+    is_gateway = serializers.BooleanField()
+    cluster = serializers.CharField(allow_null=True)
+    zone = serializers.CharField(allow_null=True)
+    vnet = serializers.CharField(allow_null=True)
+
+
+class FreeAddressSerializer(serializers.Serializer):
+    address = serializers.CharField(help_text="With the subnet's prefix length, such as 10.0.0.100/24")
+    ip_version = serializers.IntegerField()
+
+
+def held_answer(held: Held, request) -> dict:
+    """`HeldSerializer`'s object; a plain dictionary, for PVE waits for it."""
+    address, allocation = held.address, held.allocation
+    parent = address.parent
+    subnet = allocation.subnet if allocation else None
+    zone = subnet.vnet.zone if subnet else None
+    return {
+        "id": str(address.pk),
+        "url": request.build_absolute_uri(reverse("ipam-api:ipaddress-detail", kwargs={"pk": address.pk})),
+        "address": str(address.address),
+        "ip_version": address.ip_version,
+        "type": address.type,
+        "status": address.status.name,
+        "parent": {
+            "id": str(parent.pk),
+            "url": request.build_absolute_uri(reverse("ipam-api:prefix-detail", kwargs={"pk": parent.pk})),
+            "prefix": str(parent.prefix),
+        },
+        "namespace": parent.namespace.name,
+        "dns_name": address.dns_name,
+        "description": address.description,
+        "mac": str(allocation.mac) if allocation and allocation.mac else None,
+        "vmid": allocation.vmid if allocation else None,
+        "hostname": allocation.hostname if allocation else "",
+        "is_gateway": bool(allocation and allocation.is_gateway),
+        "cluster": zone.cluster.name if zone and zone.cluster else None,
+        "zone": zone.name if zone else None,
+        "vnet": subnet.vnet.name if subnet else None,
+    }
+
+
+def allocation_answer(allocation: Allocation, request) -> dict:
+    """`HeldSerializer`'s object, of an address that was held before."""
+    return held_answer(Held(allocation.ip_address, allocation, created=False), request)
+
+
+def free_address_answer(prefix: Prefix, host: int) -> dict:
+    """`FreeAddressSerializer`'s object."""
+    return {"address": f"{to_text(host, prefix.ip_version)}/{prefix.prefix_length}", "ip_version": prefix.ip_version}
+
+
+class SubnetSerializer(serializers.Serializer):
+    """A subnet as PVE knows it."""
+
+    id = serializers.UUIDField()
+    url = serializers.URLField()
+    subnet = serializers.CharField(help_text="10.0.0.0-24")
+    prefix = serializers.CharField()
+    namespace = serializers.CharField()
+    cluster = serializers.CharField(allow_null=True)
+    zone = serializers.CharField()
+    vnet = serializers.CharField()
+    gateway = serializers.CharField(allow_null=True)
+    dhcp_ranges = BoundsSerializer(many=True)
+    snat = serializers.BooleanField()
+    dns_zone_prefix = serializers.CharField()
+    adopted = serializers.BooleanField()
+
+
+class NamespaceStatusSerializer(serializers.Serializer):
+    namespace = serializers.CharField()
+    nautobot_version = serializers.CharField()
+    app_version = serializers.CharField()
+    ready = serializers.BooleanField()
+    missing = serializers.ListField(child=serializers.CharField(), help_text="Permissions the token lacks")
+    detail = serializers.CharField()
+
+
+class FoundByMACSerializer(serializers.Serializer):
+    ip4 = serializers.CharField(allow_null=True)
+    ip6 = serializers.CharField(allow_null=True)
+    results = HeldSerializer(many=True)
+
+
+def subnet_answer(record, request) -> dict:
+    """`SubnetSerializer`'s object."""
+    zone = record.vnet.zone
+    return {
+        "id": str(record.pk),
+        "url": request.build_absolute_uri(
+            reverse("plugins-api:nautobot_pve_ipam-api:sdnsubnet-detail", kwargs={"pk": record.pk})
+        ),
+        "subnet": record.pve_id,
+        "prefix": str(record.prefix.prefix),
+        "namespace": record.prefix.namespace.name,
+        "cluster": zone.cluster.name if zone.cluster else None,
+        "zone": zone.name,
+        "vnet": record.vnet.name,
+        "gateway": record.gateway,
+        "dhcp_ranges": [
+            {"start": found.start_host, "end": found.end_host} for found in record.dhcp_ranges.order_by("start_host")
+        ],
+        "snat": record.snat,
+        "dns_zone_prefix": record.dns_zone_prefix,
+        "adopted": record.adopted,
+    }
+
+
+def as_error(exc):
+    """Any exception as one of ours, with the field errors in DRF's form; (None, {}) for what is a bug."""
+    return next((translate(exc) for types, translate in TRANSLATIONS if isinstance(exc, types)), (None, {}))
+
+
+def _from_django_validation(exc):
+    fields = {k: v for k, v in exc.message_dict.items() if k != "__all__"} if hasattr(exc, "error_dict") else {}
+    return InvalidRequest(first_sentence(getattr(exc, "message_dict", exc.messages))), fields
+
+
+def _from_authentication(exc):
+    error = Forbidden(str(exc.detail))
+    error.code = exc.default_code
+    return error, {}
+
+
+def _from_protected(exc):
+    names = ", ".join(sorted({str(thing) for thing in exc.protected_objects})[:3])
+    return Conflict(f"still needed by {names}"), {}
+
+
+def _from_integrity(exc):
+    logger.warning("refused by the database at the end of a request: %s", exc)
+    return Conflict("something that this request needs was changed or deleted at the same moment, try again"), {}
+
+
+def _from_api_exception(exc):
+    error = InvalidRequest(str(exc.detail))
+    error.status = exc.status_code
+    error.code = error.code if exc.status_code == InvalidRequest.status else exc.default_code
+    return error, {}
+
+
+#: Exceptions that a request may meet, the most special first, and how each becomes one of ours.
+TRANSLATIONS: tuple[tuple[Any, Callable[[Any], tuple[PVEIPAMError, Any]]], ...] = (
+    (PVEIPAMError, lambda exc: (exc, {exc.field: [exc.sentence]} if exc.field else {})),
+    (
+        exceptions.ValidationError,
+        lambda exc: (InvalidRequest(first_sentence(exc.detail)), exc.detail if isinstance(exc.detail, dict) else {}),
+    ),
+    (DjangoValidationError, _from_django_validation),
+    ((Http404, exceptions.NotFound), lambda exc: (Missing(str(exc) or "not found"), {})),
+    ((exceptions.NotAuthenticated, exceptions.AuthenticationFailed), _from_authentication),
+    ((exceptions.PermissionDenied, DjangoPermissionDenied), lambda exc: (Forbidden(str(exc) or "not permitted"), {})),
+    (ProtectedError, _from_protected),
+    (IntegrityError, _from_integrity),
+    (exceptions.APIException, _from_api_exception),
+    (
+        DATABASE_OUT_OF_REACH,
+        lambda exc: (Unavailable("the database is out of reach or busy, try again"), {}),
+    ),
+    (
+        (*REDIS_OUT_OF_REACH, TimeoutError),
+        lambda exc: (Unavailable("Redis is out of reach or a lock was not free, try again"), {}),
+    ),
+)
+
+
+def first_sentence(detail, where=""):
+    """The first message of DRF's or Django's nested error details, with the path of field names before it."""
+    if isinstance(detail, dict):
+        field, inner = next(iter(detail.items()))
+        named = where if field in ("__all__", "non_field_errors", "detail") else f"{where}.{field}" if where else field
+        return first_sentence(inner, named)
+    if isinstance(detail, (list, tuple)):
+        index, inner = next((i, part) for i, part in enumerate(detail) if part)
+        return first_sentence(inner, f"{where}[{index}]" if isinstance(inner, (dict, list)) else where)
+    sentence = str(detail)
+    # Our own sentences name their field already.
+    return sentence if not where or sentence.startswith(where.rsplit(".", 1)[-1]) else f"{where}: {sentence}"

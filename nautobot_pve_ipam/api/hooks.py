@@ -1,0 +1,182 @@
+"""The PVE hooks: one call each, all idempotent, everything found by namespace and value.
+
+May import the rest of this room, services, search and models.
+"""
+
+import nautobot
+from django.apps import apps
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from nautobot.users.models import Token
+from rest_framework.response import Response
+
+from nautobot_pve_ipam.api.answers import (
+    FoundByMACSerializer,
+    HeldSerializer,
+    NamespaceStatusSerializer,
+    SubnetSerializer,
+    allocation_answer,
+    held_answer,
+    subnet_answer,
+)
+from nautobot_pve_ipam.api.base import PVEIPAMView
+from nautobot_pve_ipam.api.requests import (
+    AddressHookSerializer,
+    CallerSerializer,
+    GuestSerializer,
+    MACQuerySerializer,
+    SubnetRequestSerializer,
+    facts_of,
+)
+from nautobot_pve_ipam.errors import InvalidRequest, Missing
+from nautobot_pve_ipam.permissions import missing_hook_rights
+from nautobot_pve_ipam.services import lookups
+from nautobot_pve_ipam.services.addresses import delete_address, find_by_mac, patch_address, put_address
+from nautobot_pve_ipam.services.callers import Caller
+from nautobot_pve_ipam.services.subnets import delete_subnet, put_subnet
+from nautobot_pve_ipam.services.values import parse_address, parse_subnet
+
+CALLER_PARAMETERS = [
+    OpenApiParameter("cluster", str, description="The PVE cluster that asks, where several share the namespace"),
+    OpenApiParameter("zone", str, description="The SDN zone concerned"),
+]
+
+
+class HookView(PVEIPAMView):
+    """Base of the hooks: parses who asks."""
+
+    def data(self, request, serializer_class):
+        """Query and body as one, validated; the body wins."""
+        body = request.data if request.method not in ("GET", "DELETE") or request.data else {}
+        if not isinstance(body, dict):
+            raise InvalidRequest("body: one JSON object is expected, not a list", field="body")
+        serializer = serializer_class(data={**request.query_params.dict(), **body})
+        serializer.is_valid(raise_exception=True)
+        return serializer.validated_data
+
+    def caller(self, request, namespace, data):
+        return Caller(
+            request.user,
+            lookups.visible_namespace(request.user, namespace),
+            data.get("cluster") or None,
+            data.get("zone") or None,
+        )
+
+
+class NamespaceView(HookView):
+    """PVE saves its IPAM entry: is this namespace there, and may the token do what the hooks need?"""
+
+    name = "PVE IPAM"
+    rights = {"GET": ()}
+
+    @extend_schema(responses={200: NamespaceStatusSerializer})
+    def get(self, request, namespace):
+        found = lookups.visible_namespace(request.user, namespace)
+        missing = missing_hook_rights(request.user)
+        if isinstance(request.auth, Token) and not request.auth.write_enabled:
+            missing.append("write access of the token")
+        detail = f"namespace {found} is ready" if not missing else f"the token lacks {', '.join(missing)}"
+        return Response(
+            {
+                "namespace": found.name,
+                "nautobot_version": nautobot.__version__,
+                "app_version": apps.get_app_config("nautobot_pve_ipam").version,
+                "ready": not missing,
+                "missing": missing,
+                "detail": detail,
+            }
+        )
+
+
+class SubnetView(HookView):
+    """PVE creates, changes or deletes a subnet."""
+
+    name = "PVE Subnet"
+    rights = {
+        "PUT": ("ipam.view_prefix", "nautobot_pve_ipam.add_sdnsubnet"),
+        "DELETE": ("ipam.view_prefix", "nautobot_pve_ipam.delete_sdnsubnet"),
+    }
+
+    @extend_schema(request=SubnetRequestSerializer, responses={200: SubnetSerializer, 201: SubnetSerializer})
+    def put(self, request, namespace, subnet):
+        """Create the subnet (201) or bring it up to date (200)."""
+        network = parse_subnet(subnet)
+        data = self.data(request, SubnetRequestSerializer)
+        record, created = put_subnet(
+            lookups.visible_namespace(request.user, namespace), network, facts_of(network, data), user=request.user
+        )
+        return Response(subnet_answer(record, request), status=201 if created else 200)
+
+    @extend_schema(parameters=CALLER_PARAMETERS, responses={204: None})
+    def delete(self, request, namespace, subnet):
+        """Delete the subnet with its gateways; 204 also when it is gone, 409 while guests hold addresses of it."""
+        network = parse_subnet(subnet)
+        data = self.data(request, CallerSerializer)
+        try:
+            prefix = lookups.visible_prefix_of(request.user, namespace, network)
+            record = self.caller(request, namespace, data).in_prefix(prefix).subnet
+        except Missing:
+            lookups.visible_namespace(request.user, namespace)
+            record = None
+        if record is not None:
+            delete_subnet(record, user=request.user)
+        return Response(status=204)
+
+
+class AddressView(HookView):
+    """PVE takes, changes or releases one address."""
+
+    name = "PVE Address"
+    rights = {
+        "PUT": ("ipam.view_prefix", "ipam.add_ipaddress"),
+        "PATCH": ("ipam.change_ipaddress",),
+        "DELETE": ("ipam.delete_ipaddress",),
+    }
+
+    @extend_schema(request=AddressHookSerializer, responses={200: HeldSerializer, 201: HeldSerializer})
+    def put(self, request, namespace, ip):
+        """Hold this address for a guest or as a gateway: 201 when it was free, 200 when it was so already."""
+        data = self.data(request, AddressHookSerializer)
+        guest = GuestSerializer.guest(data, is_gateway=bool(data.get("gateway")))
+        held = put_address(
+            self.caller(request, namespace, data), parse_address(ip, "ip"), guest, adopt=bool(data.get("adopt"))
+        )
+        return Response(held_answer(held, request), status=201 if held.created else 200)
+
+    @extend_schema(request=AddressHookSerializer, responses={200: HeldSerializer})
+    def patch(self, request, namespace, ip):
+        """Change hostname, MAC and vmid; what is left out or null stays."""
+        data = self.data(request, AddressHookSerializer)
+        allocation = patch_address(
+            self.caller(request, namespace, data), parse_address(ip, "ip"), GuestSerializer.guest(data)
+        )
+        return Response(allocation_answer(allocation, request))
+
+    @extend_schema(parameters=CALLER_PARAMETERS, responses={204: None})
+    def delete(self, request, namespace, ip):
+        """Release the address; 204 also when it is gone, 409 when it is not the caller's."""
+        data = self.data(request, CallerSerializer)
+        delete_address(self.caller(request, namespace, data), parse_address(ip, "ip"))
+        return Response(status=204)
+
+
+class AddressesView(HookView):
+    """PVE looks a guest's addresses up."""
+
+    name = "PVE Addresses"
+    rights = {"GET": ("ipam.view_ipaddress",)}
+
+    @extend_schema(
+        parameters=[OpenApiParameter("mac", str, required=True), *CALLER_PARAMETERS],
+        responses={200: FoundByMACSerializer},
+    )
+    def get(self, request, namespace):
+        """The addresses that a MAC holds, the first of each family apart."""
+        data = self.data(request, MACQuerySerializer)
+        found = find_by_mac(self.caller(request, namespace, data), data["mac"])
+        answers = [allocation_answer(allocation, request) for allocation in found]
+
+        def first(version):
+            addresses = (allocation.ip_address for allocation in found)
+            return next((address.host for address in addresses if address.ip_version == version), None)
+
+        return Response({"ip4": first(4), "ip6": first(6), "results": answers})

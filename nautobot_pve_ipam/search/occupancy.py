@@ -1,0 +1,240 @@
+"""What is taken in a prefix, as ordered intervals. Reads through tables.py only.
+
+Three layers, each lazy and read in index order, page by page, so that a search stops at the first gap:
+the prefix's own regions (child networks cut out), those without IP address ranges and excluded parts, and of
+these the parts without an address.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache, partial
+
+from nautobot.ipam.choices import PrefixTypeChoices
+from nautobot.ipam.models import Prefix
+
+from nautobot_pve_ipam.search import tables
+from nautobot_pve_ipam.search.intervals import IPV6_BITS, Interval, gaps, growing, merged, runs, to_int, usable
+from nautobot_pve_ipam.search.tables import ChildRow, DatabaseID
+
+#: A search looks at so many addresses first, which most often is enough, and then at ever more. Within them no query
+#: reads many rows by whatever index: a planner may well prefer one on which all namespaces' hosts lie side by side.
+WINDOW = 256
+WINDOW_GROWTH = 16
+#: Rows of the first query: enough that a sparse prefix needs one page, few enough that a page costs nothing...
+PAGE = 64
+#: ... and, four times more with each page, at most so many of those that follow.
+PAGE_MAX = 1024
+#: A page without a gap hints at a dense stretch: the database then counts this many addresses at once...
+DENSE_STEP = 1024
+#: ... and at most this many.
+DENSE_STEP_MAX = 65536
+
+DHCP_ROLE = "DHCP"
+
+
+def span(prefix: Prefix) -> Interval:
+    """First and last address of a prefix, network and broadcast address included."""
+    return to_int(prefix.network), to_int(prefix.broadcast)
+
+
+def usable_span(prefix: Prefix) -> Interval:
+    """First and last address of a prefix that hosts may use."""
+    return usable(
+        *span(prefix),
+        prefix_length=prefix.prefix_length,
+        ip_version=prefix.ip_version,
+        is_pool=prefix.type == PrefixTypeChoices.TYPE_POOL,
+    )
+
+
+def free_intervals(
+    prefix: Prefix, first: int, last: int, *, exclude: Iterable[Interval] = (), skip_ranges: bool
+) -> Iterator[Interval]:
+    """The free intervals of `prefix` between `first` and `last` inclusive, ascending and lazy.
+
+    `exclude` are ordered intervals to leave out. Ranges marked exclusive are always left out, all other IP address
+    ranges when `skip_ranges` says so.
+    """
+    if first > last:
+        return
+    exclude = sorted((*exclude, *_exclusive_from_outside(prefix)))
+    # Of the prefixes around a region alone: their number is limited by the lengths that there are.
+    ranges_of = lru_cache(IPV6_BITS)(partial(_ranges, prefix.ip_version, skip_ranges))
+    addresses_of = lru_cache(IPV6_BITS)(partial(taken, prefix.ip_version))
+    for begin, until in growing(first, last, WINDOW, WINDOW_GROWTH):
+        for start, end, owners in regions(prefix, begin, until):
+            ranges = (ranges_of(owner).between(start, end, until) for owner in owners)
+            for low, high in gaps(start, end, merged(exclude, *ranges)):
+                yield from gaps(low, high, addresses_of(owners[-1]).between(low, high, until))
+
+
+def regions(prefix: Prefix, first: int, last: int) -> Iterator[tuple[int, int, tuple[DatabaseID, ...]]]:
+    """What of `first`..`last` belongs to `prefix` itself: `(start, end, ids of the prefixes that own it)`, ascending.
+
+    Child networks and containers are other subnets and left out; a child pool belongs to its parent's subnet, but
+    its addresses hang on the pool: the owners are `prefix` and the pools around the region, outermost first.
+    """
+    children = _Children(prefix, first, last)
+    around = children.around_first
+    at = first
+    while at <= last:
+        around = [child for child in around if child.last >= at]
+        while (child := children.peek()) and child.first == at:
+            around.append(children.pop())
+        blocker = next((child for child in around if child.type != PrefixTypeChoices.TYPE_POOL), None)
+        if blocker:
+            at = blocker.last + 1
+            children.seek(at)
+            continue
+        end = min(last, around[-1].last) if around else last
+        if child := children.peek():
+            end = min(end, child.first - 1)
+        yield at, end, (tables.database_id(prefix.pk), *(child.id for child in around))
+        at = end + 1
+
+
+class _Children:
+    """The prefixes inside another, in order of network and then size, largest first; read page by page."""
+
+    def __init__(self, prefix: Prefix, first: int, last: int) -> None:
+        self._table = tables.Children(prefix.namespace_id, prefix.ip_version, prefix.prefix_length)
+        self._last = last
+        #: The next page starts after this network and length; None: there is none.
+        self._after: tuple[int, int] | None = None
+        self._limit = PAGE
+        self._rows: deque[ChildRow] = deque()
+        around, rows = self._table.around_and_from(first, last, self._limit)
+        #: The children around `first` that start before it, outermost first.
+        self.around_first = sorted(around, key=lambda row: row.length)
+        self._take_page(rows)
+
+    def _take_page(self, rows: list[ChildRow]) -> None:
+        self._rows.extend(rows)
+        self._after = (rows[-1].first, rows[-1].length) if len(rows) == self._limit else None
+        self._limit = min(self._limit * 4, PAGE_MAX)
+
+    def peek(self) -> ChildRow | None:
+        if not self._rows and self._after is not None:
+            self._take_page(self._table.page(self._last, self._after, self._limit))
+        return self._rows[0] if self._rows else None
+
+    def pop(self) -> ChildRow:
+        return self._rows.popleft()
+
+    def seek(self, address: int) -> None:
+        """Forget all children that start before `address`, also those not read yet."""
+        while self._rows and self._rows[0].first < address:
+            self._rows.popleft()
+        if self._after is not None:
+            self._after = max(self._after, (address, 0))
+
+
+class _Pages:
+    """Ordered intervals of one prefix, read page by page, and asked for one part of the prefix after the other.
+
+    `read(address, until, limit)` returns the intervals that reach behind `address` and begin by `until`, and where to
+    read on: behind `until` where there are no more of them.
+    """
+
+    def __init__(self, read: Callable[[int, int, int], tuple[list[Interval], int]]) -> None:
+        self._read = read
+        self._limit = PAGE
+        self._rows: deque[Interval] = deque()
+        self._next = 0
+
+    def between(self, first: int, last: int, until: int) -> Iterator[Interval]:
+        """Those that reach into `first`..`last`; may read ahead until `until`.
+
+        Each part that is asked for begins behind the one before.
+        """
+        while True:
+            while self._rows and self._rows[0][1] < first:
+                self._rows.popleft()
+            if self._rows:
+                start, end = self._rows[0]
+                if start > last:
+                    return
+                yield start, end
+                first = end + 1
+                if end >= last:
+                    return  # perhaps it reaches into the next part, too
+            elif self._next > last:
+                return
+            else:
+                rows, self._next = self._read(max(self._next, first), until, self._limit)
+                self._rows.extend(rows)
+                self._limit = min(self._limit * 4, PAGE_MAX)
+
+
+def _ranges(ip_version: int, block_all: bool, parent_id: DatabaseID) -> _Pages:
+    """The IP address ranges of one prefix as ordered intervals.
+
+    A range that does not block is told as an empty interval `(start, start - 1)`: it takes nothing away, but lets a
+    search stop there instead of reading on until a range that blocks.
+    """
+
+    def read(address: int, until: int, limit: int) -> tuple[list[Interval], int]:
+        page = tables.read_ranges([parent_id], ip_version, (address, until), limit)
+        intervals = [(start, end if block_all or is_exclusive else start - 1) for start, end, is_exclusive in page]
+        is_full = sum(start >= address for start, _ in intervals) == limit
+        return intervals, intervals[-1][0] + 1 if is_full else until + 1
+
+    return _Pages(read)
+
+
+def _exclusive_from_outside(prefix: Prefix) -> list[Interval]:
+    """The exclusive ranges that hang on a prefix around this one and reach into it, as intervals.
+
+    A prefix may be made across a range's end; core forbids addresses there all the same.
+    """
+    if prefix.parent_id is None:
+        return []
+    inside = span(prefix)
+    around = tables.prefixes_around(prefix, inside[0])
+    outside = [row.id for row in around if row.length < prefix.prefix_length]
+    if not outside:
+        return []
+    ranges = tables.read_exclusive_ranges(outside, prefix.ip_version, inside, PAGE)
+    return [(row.start, row.end) for row in ranges]
+
+
+def taken(ip_version: int, parent_id: DatabaseID) -> _Pages:
+    """The addresses that hang on one prefix as ordered intervals."""
+    dense = False
+
+    def read(address: int, until: int, limit: int) -> tuple[list[Interval], int]:
+        nonlocal dense
+        if dense and (dense_end := _dense_until(parent_id, ip_version, address, until)) >= address:
+            dense = dense_end == until  # a stretch that ends with the window may well go on
+            return [(address, dense_end)], dense_end + 1
+        page = tables.read_hosts(parent_id, ip_version, address, until, limit)
+        dense = len(page) == limit and page[-1] - page[0] == limit - 1
+        return list(runs(page)), page[-1] + 1 if len(page) == limit else until + 1
+
+    return _Pages(read)
+
+
+def _dense_until(parent_id: DatabaseID, ip_version: int, first: int, last: int) -> int:
+    """The end of a stretch from `first` on in which every address is taken; `first - 1` where there is none.
+
+    The database counts in index order, in growing and then shrinking steps: crossing a million addresses takes some
+    twenty queries and no memory. The stretch may end sooner than it could by less than a page.
+    """
+    at, step, growing_steps = first, DENSE_STEP, True
+    while at <= last and step >= PAGE:
+        size = min(step, last - at + 1)
+        if tables.count_hosts(parent_id, ip_version, at, at + size - 1) == size:
+            at += size
+            if growing_steps:
+                step = min(step * 4, DENSE_STEP_MAX)
+        else:
+            growing_steps = False
+            step = size // 4
+    return at - 1
+
+
+def dhcp_intervals(parent_ids: list[DatabaseID], ip_version: int, first: int, last: int) -> list[Interval]:
+    """The IP address ranges with role DHCP that reach into `first`..`last`: what is there is handed out by DHCP."""
+    limit = last - first + 2  # each holds an address, and one may end before
+    ranges = tables.read_ranges_with_role(parent_ids, ip_version, (first, last), limit, DHCP_ROLE)
+    return [(row.start, row.end) for row in ranges]

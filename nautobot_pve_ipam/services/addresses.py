@@ -1,0 +1,218 @@
+"""What PVE asks of one address: take this one, find by MAC, change, release. May import search and models.
+
+Whom an address belongs to is told by its allocation: a cluster sees and releases its own alone.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import netaddr
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError
+from nautobot.ipam.models import IPAddress, Namespace, Prefix
+
+from nautobot_pve_ipam.errors import AddressTaken, Conflict, InvalidRequest, Missing, NotOurs
+from nautobot_pve_ipam.models import Allocation, SDNSubnet
+from nautobot_pve_ipam.permissions import require
+from nautobot_pve_ipam.search.occupancy import usable_span
+from nautobot_pve_ipam.services.allocation import Guest, Held, Wanted, confirm, release, take, update
+from nautobot_pve_ipam.services.callers import Caller
+from nautobot_pve_ipam.services.locks import locked_transaction
+
+
+def put_address(
+    caller: Caller, ip: netaddr.IPAddress, guest: Guest, *, adopt: bool = False, own_subnet_only: bool = False
+) -> Held:
+    """Take the address `ip` for a guest or, with `guest.is_gateway`, register it as its subnet's gateway. Idempotent.
+
+    Raises AddressTaken where somebody else holds it or, without `adopt`, where it was made by other hands; Conflict
+    where the MAC holds another address of the subnet; InvalidRequest for a network, broadcast or anycast address;
+    Missing where no subnet of the caller has it; Forbidden. A caller that names neither cluster nor zone may mean any
+    prefix of the namespace unless `own_subnet_only`.
+    """
+    prefix, subnet = _home(caller, ip, own_subnet_only)
+    caller = replace(caller, subnet=subnet)
+    _check_usable(prefix, ip)
+    with locked_transaction() as locks:
+        if guest.mac and not guest.is_gateway:
+            locks.wait("mac", prefix.pk, guest.mac)
+        locks.wait("address", prefix.namespace_id, int(ip))
+        found = _address(caller.namespace, ip)
+        if found is not None and hasattr(found, "pve_allocation"):
+            return _hold_again(found, guest, caller)
+        if guest.mac and not guest.is_gateway:
+            _check_mac_is_free(caller, prefix, ip, guest.mac)
+        if found is not None:
+            return _adopt(found, guest, caller, adopt)
+        try:
+            return take(prefix, int(ip), Wanted(guest), caller=caller)
+        except (IntegrityError, ValidationError) as error:
+            # A writer who does not know our lock was faster, or Nautobot forbids an address there.
+            why = " ".join(error.messages) if isinstance(error, ValidationError) else "it was just taken"
+            raise AddressTaken(f"address {ip} in namespace {caller.namespace}: {why}") from error
+
+
+def patch_address(caller: Caller, ip: netaddr.IPAddress, guest: Guest) -> Allocation:
+    """Change hostname, MAC and vmid of an address the caller holds. Raises Missing, Conflict, Forbidden."""
+    with locked_transaction() as locks:
+        held = _own(caller, ip)
+        prefix = held.subnet.prefix if held.subnet else held.ip_address.parent
+        if guest.mac and not held.is_gateway:
+            locks.wait("mac", prefix.pk, guest.mac)
+        locks.wait("address", caller.namespace.pk, int(ip))
+        held = _own(caller, ip)  # it may be gone by now
+        if guest.mac and not held.is_gateway:
+            _check_mac_is_free(caller, prefix, ip, guest.mac)
+        update(held, guest)
+        require(caller.user, "change", held.ip_address)
+        return held
+
+
+def delete_address(caller: Caller, ip: netaddr.IPAddress) -> None:
+    """Release an address the caller holds; nothing to do where it is gone. Raises NotOurs, Forbidden."""
+    with locked_transaction() as locks:
+        locks.wait("address", caller.namespace.pk, int(ip))
+        found = _address(caller.namespace, ip)
+        if found is None:
+            return
+        own = caller.allocations().filter(ip_address=found).first()
+        if own is not None:
+            release(own, user=caller.user)
+        elif not _shares_gateway(caller, found):
+            whose = getattr(found, "pve_allocation", None)
+            raise NotOurs(
+                f"address {found} in namespace {caller.namespace} "
+                + (f"is held by {_holder(whose, caller.user)}" if whose else "was not made by PVE")
+                + ": not ours to delete"
+            )
+
+
+def find_by_mac(caller: Caller, mac: str) -> list[Allocation]:
+    """The caller's guest allocations with that MAC, IPv4 first, ascending."""
+    held = caller.allocations().filter(mac=mac, is_gateway=False)
+    visible = IPAddress.objects.restrict(caller.user, "view")
+    return list(held.filter(ip_address__in=visible).order_by("ip_address__ip_version", "ip_address__host"))
+
+
+def _own(caller: Caller, ip: netaddr.IPAddress) -> Allocation:
+    held = caller.allocations().filter(ip_address__host=str(ip)).first()
+    if held is None:
+        raise Missing(f"address {ip} is not held in namespace {caller.namespace}")
+    return held
+
+
+def _home(caller: Caller, ip: netaddr.IPAddress, own_subnet_only: bool) -> tuple[Prefix, SDNSubnet | None]:
+    """The caller's subnet around an address; any prefix, if allowed, for who names neither zone nor cluster."""
+    visible = Prefix.objects.restrict(caller.user, "view").select_related("namespace")
+    records = (
+        caller.subnets()
+        .filter(
+            prefix__in=visible,
+            prefix__ip_version=ip.version,
+            prefix__network__lte=str(ip),
+            prefix__broadcast__gte=str(ip),
+        )
+        .select_related("vnet__zone__cluster", "prefix__namespace")
+        .order_by("-prefix__prefix_length")
+    )
+    if record := records.first():
+        return record.prefix, record
+    if not (caller.zone or caller.cluster or own_subnet_only):
+        try:
+            return visible.filter(namespace=caller.namespace).get_closest_parent(str(ip), include_self=True), None
+        except Prefix.DoesNotExist:
+            pass
+    where = f"zone {caller.zone}" if caller.zone else f"namespace {caller.namespace}"
+    raise Missing(f"{where} has no subnet with address {ip}")
+
+
+def _check_usable(prefix: Prefix, ip: netaddr.IPAddress) -> None:
+    first, last = usable_span(prefix)
+    if not first <= int(ip) <= last:
+        what = "network" if int(ip) < first and ip.version == 4 else "broadcast" if ip.version == 4 else "anycast"
+        raise InvalidRequest(f"address {ip} is the {what} address of {prefix.prefix}", field="ip")
+
+
+def _address(namespace: Namespace, ip: netaddr.IPAddress) -> IPAddress | None:
+    found = IPAddress.objects.filter(parent__namespace=namespace, host=str(ip))
+    return found.select_related("status", "parent__namespace", "pve_allocation__subnet__vnet__zone__cluster").first()
+
+
+def _hold_again(address: IPAddress, guest: Guest, caller: Caller) -> Held:
+    """An address that has an allocation: the caller's own for the same guest, a gateway it shares, or taken."""
+    held, subnet = address.pve_allocation, caller.subnet
+    same_gateway = guest.is_gateway and held.is_gateway
+    if caller.allocations().filter(pk=held.pk).exists():
+        if same_gateway or (not guest.is_gateway and not held.is_gateway and _same_guest(held, guest)):
+            confirmed = confirm(held, guest, subnet)
+            require(caller.user, "add", address)
+            return confirmed
+    elif same_gateway and subnet is not None and held.subnet and held.subnet.prefix_id == subnet.prefix_id:
+        return Held(address, held, created=False)  # one network, one gateway, two clusters
+    raise AddressTaken(f"address {address} is held by {_holder(held, caller.user)}")
+
+
+def _same_guest(held: Allocation, guest: Guest) -> bool:
+    """The first of MAC, vmid and hostname that both know decides; nothing known of either is the same nothing."""
+    known = ((guest.mac, str(held.mac or "")), (guest.vmid, held.vmid), (guest.hostname, held.hostname))
+    for asked, stored in known:
+        if asked and stored:
+            return asked == stored
+    return not any(asked or stored for asked, stored in known)
+
+
+def _holder(held: Allocation, user: Any) -> str:
+    """Who holds an address, in words; nobody in particular where `user` may not see it."""
+    if not IPAddress.objects.restrict(user, "view").filter(pk=held.ip_address_id).exists():
+        return "somebody else"
+    zone = held.subnet.vnet.zone if held.subnet else None
+    facts = (
+        "a gateway" if held.is_gateway else f"guest {held.hostname or held.vmid or ''}".rstrip(),
+        f"with MAC {held.mac}" if held.mac else "",
+        f"of zone {zone}" if zone else "",
+    )
+    return " ".join(fact for fact in facts if fact)
+
+
+def _check_mac_is_free(caller: Caller, prefix: Prefix, ip: netaddr.IPAddress, mac: str) -> None:
+    first, last = (str(prefix.network), str(prefix.broadcast))
+    other = (
+        caller.allocations()
+        .filter(
+            mac=mac,
+            is_gateway=False,
+            ip_address__ip_version=prefix.ip_version,
+            ip_address__host__gte=first,
+            ip_address__host__lte=last,
+        )
+        .exclude(ip_address__host=str(ip))
+        .first()
+    )
+    if other:
+        raise Conflict(f"mac {mac} holds {other.ip_address} of {prefix.prefix} already", field="mac")
+
+
+def _adopt(address: IPAddress, guest: Guest, caller: Caller, adopt: bool) -> Held:
+    if not adopt:
+        raise AddressTaken(f"address {address} was not made by PVE: adopt it to use it")
+    held = Allocation(
+        ip_address=address,
+        subnet=caller.subnet,
+        mac=guest.mac or "",
+        vmid=guest.vmid,
+        hostname=guest.hostname,
+        is_gateway=guest.is_gateway,
+        adopted=True,
+    )
+    held.validated_save()
+    require(caller.user, "change", address)
+    return Held(address, held, created=False)
+
+
+def _shares_gateway(caller: Caller, address: IPAddress) -> bool:
+    """Whether the caller's subnet names this address its gateway while another cluster's allocation holds it."""
+    held = getattr(address, "pve_allocation", None)
+    if held is None or not held.is_gateway or held.subnet is None:
+        return False
+    sharers = SDNSubnet.objects.filter(prefix=held.subnet.prefix_id)
+    return sharers.filter(vnet__zone__cluster__name=caller.cluster or None).exists()

@@ -1,0 +1,317 @@
+"""The only writer of addresses: lock, look, create, retry, release. May import search and models.
+
+No lock is global and no request waits for another: each takes the first candidate address that nobody else holds
+locked, looks again under that lock, and creates it. The database's unique (parent, host) judges last, for writers
+that do not know our locks.
+"""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+from django.utils import timezone
+from nautobot.extras.models import Status
+from nautobot.ipam.choices import IPAddressTypeChoices
+from nautobot.ipam.models import IPAddress, Prefix
+from nautobot.ipam.validators import DNSValidator
+from prometheus_client import Counter
+
+from nautobot_pve_ipam.core_internals import know_parent, log_cheaply, log_together
+from nautobot_pve_ipam.errors import Conflict, InvalidRequest, Missing, NoFreeAddress
+from nautobot_pve_ipam.models import Allocation, SDNSubnet
+from nautobot_pve_ipam.permissions import require
+from nautobot_pve_ipam.search import occupancy, tables
+from nautobot_pve_ipam.search.intervals import Interval, to_int, to_text
+from nautobot_pve_ipam.search.search import Search
+from nautobot_pve_ipam.services import idempotency
+from nautobot_pve_ipam.services.callers import Caller
+from nautobot_pve_ipam.services.locks import Locks, locked_transaction
+
+DEFAULT_STATUS = "Active"
+#: How many neighbours of a free address are offered as candidates beside those needed: clients at work side by side.
+SPARE_CANDIDATES = 31
+
+#: Counters of this process; where PROMETHEUS_MULTIPROC_DIR is set, as it should be behind uWSGI, they are added up.
+addresses_allocated = Counter("nautobot_pve_ipam_addresses_allocated", "IP addresses allocated")
+requests_exhausted = Counter("nautobot_pve_ipam_requests_exhausted", "Requests refused because no address was free")
+
+
+@dataclass(frozen=True)
+class Guest:
+    """What PVE knows of who holds an address. `mac` as it is stored, `BC:24:11:00:00:01`; `vmid` 100 to 999999999."""
+
+    mac: str | None = None
+    vmid: int | None = None
+    hostname: str = ""
+    is_gateway: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.mac or self.vmid or self.hostname or self.is_gateway)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One address asked for: for whom, and the core IPAddress's own fields (`tags` among them)."""
+
+    guest: Guest = Guest()
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Held:
+    """An address that is now held, with its allocation where it has one; `created` unless it was held already."""
+
+    address: IPAddress
+    allocation: Allocation | None
+    created: bool
+
+
+def allocate(
+    search: Search,
+    wanted: Sequence[Wanted],
+    *,
+    caller: Caller,
+    key: str | None = None,
+    request_digest: str = "",
+    mac_anywhere: bool = False,
+) -> list[Held]:
+    """Take the next free addresses of `search`, one for each of `wanted`, all or none.
+
+    A MAC that holds an address of the prefix already (inside the bounds, if the search names any and unless
+    `mac_anywhere`) gets that one back. `key` is the caller's Idempotency-Key: the same key and digest within a day
+    get the same addresses.
+
+    Raises NoFreeAddress, Forbidden when the caller's user may not add such an address, KeyReused, InvalidRequest, and
+    Django's ValidationError where Nautobot refuses a value. After any of them nothing is written.
+    """
+    user = caller.user
+    macs = [item.guest.mac for item in wanted if item.guest.mac]
+    if len(macs) != len(set(macs)):
+        twice = next(mac for mac in macs if macs.count(mac) > 1)
+        raise InvalidRequest(f"mac {twice} appears twice in the list", field="mac")
+    with locked_transaction() as locks, log_together() if len(wanted) > 1 else nullcontext():
+        if key:
+            locks.wait("idempotency-key", user.pk, key)
+            if given := idempotency.addresses_given(user, key, request_digest):
+                return [Held(address, getattr(address, "pve_allocation", None), created=False) for address in given]
+        for mac in sorted(macs):
+            locks.wait("mac", search.prefix.pk, mac)
+        where = replace(search, bounds=()) if mac_anywhere else search
+        allocations = {mac: found for mac in macs if (found := _allocation_of_mac(where, mac, caller))}
+        missing = [item for item in wanted if item.guest.mac not in allocations]
+        made = iter(_create_free(search, missing, locks, _Maker(search.prefix, caller.subnet)) if missing else ())
+        result = [
+            confirm(allocations[item.guest.mac], item.guest, caller.subnet)
+            if item.guest.mac in allocations
+            else next(made)
+            for item in wanted
+        ]
+        require(user, "add", *(held.address for held in result))
+        if key:
+            idempotency.remember(user, key, request_digest, [held.address for held in result])
+    return result
+
+
+def take(prefix: Prefix, host: int, wanted: Wanted, *, caller: Caller) -> Held:
+    """Create the one address `host` of `prefix` and hold it for the guest.
+
+    Raises Forbidden as `allocate` does, IntegrityError or ValidationError where the address exists already or
+    Nautobot refuses it.
+    """
+    with transaction.atomic():
+        maker = _Maker(prefix, caller.subnet)
+        maker.look_around(host, host)
+        held = maker.make(host, wanted)
+        require(caller.user, "add", held.address)
+        return held
+
+
+def confirm(allocation: Allocation, guest: Guest, subnet: SDNSubnet | None = None) -> Held:
+    """The address that is held already, its allocation brought up to date. One without a subnet gets `subnet`."""
+    if allocation.subnet is None and subnet is not None:
+        allocation.subnet = subnet
+        allocation.validated_save()
+    update(allocation, guest)
+    return Held(allocation.ip_address, allocation, created=False)
+
+
+def update(allocation: Allocation, guest: Guest) -> Allocation:
+    """Bring hostname, MAC and vmid of an allocation up to date; what the guest leaves empty stays as it is.
+
+    The address's DNS name follows the hostname unless somebody gave it another one.
+    """
+    address, changed = allocation.ip_address, False
+    if guest.hostname and guest.hostname != allocation.hostname:
+        if address.dns_name == dns_name_of(allocation.hostname):
+            address.dns_name = dns_name_of(guest.hostname)
+            address.validated_save()
+        allocation.hostname, changed = guest.hostname, True
+    if guest.vmid and guest.vmid != allocation.vmid:
+        allocation.vmid, changed = guest.vmid, True
+    if guest.mac and guest.mac != str(allocation.mac or ""):
+        allocation.mac, changed = guest.mac, True
+    if changed:
+        allocation.last_seen = timezone.now()
+        allocation.validated_save()
+    else:
+        # Seen again: worth knowing, not worth a line in the change log.
+        Allocation.objects.filter(pk=allocation.pk).update(last_seen=timezone.now())
+    return allocation
+
+
+def release(allocation: Allocation, *, user: Any) -> None:
+    """Give one allocation up, and its address with it: but an adopted address stays, and a gateway that two clusters
+    share passes to the other one. Raises Forbidden, and Conflict where something else still needs the address.
+    """
+    address, subnet = allocation.ip_address, allocation.subnet
+    if allocation.is_gateway and subnet is not None:
+        sharers = SDNSubnet.objects.filter(prefix=subnet.prefix_id, gateway=address.host)
+        if heir := sharers.exclude(pk=subnet.pk).first():
+            allocation.subnet = heir
+            allocation.validated_save()
+            return
+    require(user, "delete", address)
+    if allocation.adopted:
+        allocation.delete()
+        return
+    try:
+        address.delete()
+    except (IntegrityError, ValidationError) as error:
+        raise Conflict(f"address {address} could not be released: {error}") from error
+
+
+def dns_name_of(hostname: str) -> str:
+    """The DNS name that a hostname makes, or an empty string where it is no valid one."""
+    try:
+        DNSValidator(hostname)
+    except ValidationError:
+        return ""
+    return hostname.lower()
+
+
+def _allocation_of_mac(search: Search, mac: str, caller: Caller) -> Allocation | None:
+    """The caller's allocation that holds an address of the search's prefix, inside its bounds, for a guest's MAC."""
+    if not tables.is_known_mac(mac):  # a new guest, as nearly always: ask no more
+        return None
+    version = search.prefix.ip_version
+    inside = Q()
+    for start, end in search.bounds or (occupancy.span(search.prefix),):
+        inside |= Q(ip_address__host__gte=to_text(start, version), ip_address__host__lte=to_text(end, version))
+    found = caller.allocations().filter(inside, mac=mac, is_gateway=False, ip_address__ip_version=version)
+    for allocation in found.order_by("ip_address__host"):
+        address = allocation.ip_address
+        host = to_int(address.host)
+        # What lies in a child network is held in another subnet.
+        if address.parent_id == search.prefix.pk or any(occupancy.regions(search.prefix, host, host)):
+            return allocation
+    return None
+
+
+def _create_free(search: Search, wanted: list[Wanted], locks: Locks, maker: "_Maker") -> list[Held]:
+    """Create an address for each of `wanted` from the lowest free ones that no other request is about to take."""
+    todo, made = list(wanted), []
+    namespace = search.prefix.namespace_id
+    for low, high in search.free():
+        at = low
+        while todo and at <= high:
+            count = len(todo)
+            candidates = list(range(at, min(high, at + count + SPARE_CANDIDATES - 1) + 1))
+            names = [("address", namespace, host) for host in candidates]
+            locked = [candidates[index] for index in locks.first_free(names, count)]
+            if locked:
+                maker.look_around(locked[0], locked[-1])
+            for host in locked:
+                if held := maker.try_make(host, todo[0]):
+                    made.append(held)
+                    todo.pop(0)
+            # With enough locks taken, the neighbours after the last one were not even tried.
+            at = (locked if len(locked) == count else candidates)[-1] + 1
+        if not todo:
+            return made
+    wished = f"{len(wanted)} wanted, {len(made)} free" if len(wanted) > 1 else "none is left"
+    if search.offset:
+        wished += f" after offset {search.offset}"
+    requests_exhausted.inc()
+    raise NoFreeAddress(f"No free address in {search} in namespace {search.prefix.namespace.name}: {wished}")
+
+
+class _Maker:
+    """Makes the addresses of one request in one prefix; what they have in common is read once."""
+
+    def __init__(self, prefix: Prefix, subnet: SDNSubnet | None) -> None:
+        self._prefix = prefix
+        self._subnet = subnet
+        self._dhcp: list[Interval] = []
+        self._is_parent = False
+
+    def look_around(self, first: int, last: int) -> None:
+        """Read what the free addresses of `first`..`last` that are made next have in common."""
+        around = tables.prefixes_around(self._prefix, first)
+        if not around:
+            raise Missing(f"prefix {self._prefix} was deleted a moment ago")
+        version = self._prefix.ip_version
+        self._dhcp = occupancy.dhcp_intervals([row.id for row in around], version, first, last)
+        self._is_parent = max(row.length for row in around) == self._prefix.prefix_length
+
+    def try_make(self, host: int, wanted: Wanted) -> Held | None:
+        """Make the address, or None where it was taken between our look and our lock, or by who knows no locks.
+
+        Core's clean() looks again, under the lock; what even that misses, the database refuses.
+        """
+        try:
+            with transaction.atomic():
+                return self.make(host, wanted)
+        except (IntegrityError, ValidationError):
+            # Anything but a collision is the caller's to hear.
+            if tables.is_closed(self._prefix, host):
+                return None
+            raise
+
+    def make(self, host: int, wanted: Wanted) -> Held:
+        guest, attributes = wanted.guest, dict(wanted.attributes)
+        tags = attributes.pop("tags", None)
+        attributes["status"] = attributes.get("status") or self._default_status
+        if not attributes.get("type"):
+            by_dhcp = not guest.is_gateway and any(first <= host <= last for first, last in self._dhcp)
+            attributes["type"] = IPAddressTypeChoices.TYPE_DHCP if by_dhcp else IPAddressTypeChoices.TYPE_HOST
+        if not attributes.get("dns_name"):
+            attributes["dns_name"] = dns_name_of(guest.hostname)
+        address = IPAddress(
+            address=f"{to_text(host, self._prefix.ip_version)}/{self._prefix.prefix_length}",
+            namespace=self._prefix.namespace,
+            **attributes,
+        )
+        if self._is_parent:
+            know_parent(address, self._prefix)
+        log_cheaply(address)
+        address.save()  # cleans by itself; validated_save() would clean twice
+        transaction.on_commit(addresses_allocated.inc)
+        if tags:
+            address.tags.set(tags)
+        allocation = self._allocation(address, guest) if guest or self._subnet else None
+        return Held(address, allocation, created=True)
+
+    def _allocation(self, address: IPAddress, guest: Guest) -> Allocation:
+        allocation = Allocation(
+            ip_address=address,
+            subnet=self._subnet,
+            mac=guest.mac or "",
+            vmid=guest.vmid,
+            hostname=guest.hostname,
+            is_gateway=guest.is_gateway,
+            last_seen=timezone.now(),
+        )
+        # The address is new and the subnet was just read: asking the database whether they exist is redundant.
+        allocation.full_clean(exclude=("ip_address", "subnet"), validate_unique=False, validate_constraints=False)
+        log_cheaply(allocation)
+        allocation.save()
+        return allocation
+
+    @cached_property
+    def _default_status(self) -> Status:
+        return Status.objects.get(name=DEFAULT_STATUS)

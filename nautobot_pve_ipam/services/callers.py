@@ -1,0 +1,98 @@
+"""On whose behalf a request acts, and which allocations are its own. May import search and models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from nautobot.ipam.choices import PrefixTypeChoices
+from nautobot.ipam.models import Namespace, Prefix
+
+from nautobot_pve_ipam.errors import Missing
+from nautobot_pve_ipam.models import Allocation, PVECluster, SDNSubnet
+from nautobot_pve_ipam.search.tables import is_sdn_subnet
+
+RELATED = ("ip_address__status", "ip_address__parent__namespace", "subnet__vnet__zone__cluster")
+
+
+@dataclass(frozen=True)
+class Caller:
+    """A user, and the PVE for which it speaks in a namespace.
+
+    `cluster` and `zone` are names, as the request gives them. Who names no cluster speaks for the only PVE of the
+    namespace, whose zones belong to no cluster. `subnet` is the record that the request is about, where there is one.
+    """
+
+    user: Any
+    namespace: Namespace
+    cluster: str | None = None
+    zone: str | None = None
+    subnet: SDNSubnet | None = None
+
+    @classmethod
+    def in_subnet(cls, user: Any, subnet: SDNSubnet) -> Caller:
+        """A user who speaks for the PVE that this subnet belongs to."""
+        zone = subnet.vnet.zone
+        cluster = zone.cluster.name if zone.cluster else None
+        return cls(user, subnet.prefix.namespace, cluster, zone.name, subnet)
+
+    def in_prefix(self, prefix: Prefix) -> Caller:
+        """The same caller, about its record of `prefix`: none where it has several and names no zone to choose by.
+
+        Raises Missing where it names a cluster or zone that has no record here.
+        """
+        # Who names neither asks most often where there is no record; to join three tables is no way to find that out.
+        if not (self.cluster or self.zone or is_sdn_subnet(prefix)):
+            return self
+        records = self.subnets().filter(prefix=prefix).select_related("vnet__zone__cluster").order_by()[:2]
+        found = list(records)
+        if not found and (self.cluster or self.zone):
+            raise Missing(self._no_record(prefix))
+        if len(found) != 1:
+            return self
+        (record,) = found
+        # What is known already need not be read again when the record is shown.
+        record.prefix = prefix
+        if record.vnet.zone.namespace_id == prefix.namespace_id:
+            record.vnet.zone.namespace = prefix.namespace
+        return replace(self, subnet=record)
+
+    def subnets(self) -> QuerySet[SDNSubnet]:
+        """The records of the caller's own subnets."""
+        own = SDNSubnet.objects.filter(prefix__namespace=self.namespace, vnet__zone__cluster__name=self.cluster)
+        return own.filter(vnet__zone__name=self.zone) if self.zone else own
+
+    def allocations(self) -> QuerySet[Allocation]:
+        """The allocations that are the caller's own: those of its subnets, and those without a subnet within them.
+
+        Who names neither cluster nor zone owns all that were made without a subnet: most often it made them.
+        """
+        if self.cluster or self.zone:
+            own = Q(subnet__isnull=False, subnet__vnet__zone__cluster__name=self.cluster)
+            if self.zone:
+                own &= Q(subnet__vnet__zone__name=self.zone)
+            own |= Q(subnet=None) & self._in_own_prefix()
+        else:
+            own = Q(subnet=None) | Q(subnet__vnet__zone__cluster=None)
+        inside = Allocation.objects.filter(own, ip_address__parent__namespace=self.namespace)
+        return inside.select_related(*RELATED)
+
+    def visible_allocations(self) -> QuerySet[Allocation]:
+        """The caller's own allocations, and the gateways that its subnets share with those of another cluster."""
+        shared = Q(is_gateway=True, subnet__prefix__in=self.subnets().values("prefix"))
+        return Allocation.objects.filter(shared | Q(pk__in=self.allocations().values("pk"))).select_related(*RELATED)
+
+    def _in_own_prefix(self) -> Q:
+        """The address hangs on the prefix of one of the caller's subnets, or on a pool directly below it."""
+        own = self.subnets()
+        in_pool = Q(ip_address__parent__type=PrefixTypeChoices.TYPE_POOL)
+        return Q(Exists(own.filter(prefix=OuterRef("ip_address__parent")))) | (
+            in_pool & Q(Exists(own.filter(prefix=OuterRef("ip_address__parent__parent"))))
+        )
+
+    def _no_record(self, prefix: Prefix) -> str:
+        if self.cluster and not PVECluster.objects.filter(name=self.cluster).exists():
+            return f"cluster {self.cluster} is not known"
+        whose = " of ".join(f"{what} {name}" for what, name in (("zone", self.zone), ("cluster", self.cluster)) if name)
+        return f"{whose} has no subnet {prefix.prefix} in namespace {self.namespace.name}"

@@ -1,0 +1,101 @@
+"""What a Nautobot admin prepares for a PVE: a namespace, and a user who may do what the hooks need there, no more.
+
+May import models.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
+from django.contrib.contenttypes.models import ContentType
+from nautobot.ipam.models import Namespace
+from nautobot.users.models import ObjectPermission, Token
+
+from nautobot_pve_ipam.errors import Conflict, InvalidRequest
+from nautobot_pve_ipam.permissions import hook_permissions
+from nautobot_pve_ipam.services.locks import locked_transaction
+
+#: By this description we know our own permissions and tokens again.
+OURS = "Made by nautobot-server pve_ipam_connect"
+#: Names of groups and permissions are made of it.
+MAX_NAME = 100
+#: ipams.cfg has no encoding, hence ASCII; the name is one segment of a URL's path, hence no slash.
+NAMESPACE_NAME = re.compile(rf"(?!.*/)[!-~]([ -~]{{0,{MAX_NAME - 2}}}[!-~])?")
+#: What PVE takes for the name of a cluster or node.
+CLUSTER_NAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?")
+
+
+@dataclass(frozen=True)
+class Connection:
+    """What a PVE needs to know. `token` is None where the user had one already, which nobody is told again."""
+
+    namespace: str
+    cluster: str | None
+    user: str
+    token: str | None
+
+
+def connect_pve(namespace: str, username: str, *, cluster: str | None = None, rotate: bool = False) -> Connection:
+    """Make the namespace, the user, its group with the least rights for that namespace, and a token. Idempotent.
+
+    `cluster`: the one cluster that the user may speak of in the namespace's records. `rotate`: the old token ends,
+    a new one is made. Raises InvalidRequest for a name that PVE cannot write, Conflict where the user is somebody
+    else's, Django's ValidationError for a user name that Nautobot refuses. After any of them nothing is written.
+    """
+    if not NAMESPACE_NAME.fullmatch(namespace):
+        raise InvalidRequest(f"namespace '{namespace}' is not 1 to {MAX_NAME} printable ASCII characters without slash")
+    if cluster is not None and not CLUSTER_NAME.fullmatch(cluster):
+        raise InvalidRequest(f"cluster '{cluster}' is not 1 to 63 letters, digits and inner hyphens")
+    if len(username) > MAX_NAME:
+        raise InvalidRequest(f"user '{username}' is longer than {MAX_NAME} characters")
+    with locked_transaction() as locks:
+        locks.wait("connect")
+        if not Namespace.objects.filter(name=namespace).exists():
+            Namespace(name=namespace).validated_save()
+        group, _created = Group.objects.get_or_create(name=f"PVE IPAM {username}")
+        user = _user(username, group)
+        _permit(group, namespace, cluster)
+        return Connection(namespace, cluster, username, _token(user, rotate))
+
+
+def _user(username: str, group: Group) -> Any:
+    """The PVE's user, who can never log in by password. A person's or another program's is never taken over."""
+    user_model = get_user_model()
+    user = user_model.objects.filter(username=username).first()
+    if user is None:
+        user = user_model(username=username)
+        user.set_unusable_password()
+        user.full_clean()
+        user.save()
+        user.groups.add(group)
+    elif user.is_superuser or user.has_usable_password() or group not in user.groups.all():
+        raise Conflict(f"user '{username}' is there already and was not made by this command: name another")
+    return user
+
+
+def _permit(group: Group, namespace: str, cluster: str | None) -> None:
+    """Give the group the rights of the hooks in that namespace; those it had there from an earlier run go."""
+    wanted = []
+    for content_type, (actions, constraints) in hook_permissions(namespace, cluster).items():
+        app_label, model = content_type.split(".")
+        permission, _created = ObjectPermission.objects.update_or_create(
+            name=f"{group} in {namespace}: {model}",
+            defaults={"description": OURS, "enabled": True, "actions": actions, "constraints": constraints},
+        )
+        permission.object_types.set([ContentType.objects.get_by_natural_key(app_label, model)])
+        permission.groups.set([group])
+        wanted.append(permission.pk)
+    earlier = group.object_permissions.filter(description=OURS, name__startswith=f"{group} in {namespace}: ")
+    earlier.exclude(pk__in=wanted).delete()
+
+
+def _token(user: Any, rotate: bool) -> str | None:
+    """The key of a new token; None where the one there is stays."""
+    tokens = Token.objects.filter(user=user, description=OURS)
+    if rotate:
+        tokens.delete()
+    elif tokens.exists():
+        return None
+    return Token.objects.create(user=user, description=OURS).key

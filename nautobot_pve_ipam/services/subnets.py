@@ -1,0 +1,307 @@
+"""The writer of subnets: a PVE subnet as a core Prefix with its DHCP ranges as core IPAddressRanges.
+
+PVE never destroys what it did not make. A prefix or range that existed before is adopted only when asked, and then let
+go instead of deleted. What two clusters share goes with the last of them. May import search and models.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final
+
+import netaddr
+from django.contrib.contenttypes.models import ContentType
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from nautobot.extras.models import Role, Status
+from nautobot.ipam.choices import PrefixTypeChoices
+from nautobot.ipam.models import IPAddressRange, Namespace, Prefix
+
+from nautobot_pve_ipam.errors import Conflict, InvalidRequest, SubnetNotEmpty
+from nautobot_pve_ipam.models import PVECluster, SDNDHCPRange, SDNSubnet, SDNVNet, SDNZone
+from nautobot_pve_ipam.permissions import require
+from nautobot_pve_ipam.search.intervals import Interval, to_text, usable
+from nautobot_pve_ipam.search.occupancy import DHCP_ROLE
+from nautobot_pve_ipam.services.allocation import DEFAULT_STATUS, release
+from nautobot_pve_ipam.services.locks import Locks, locked_transaction
+
+
+class Unchanged(Enum):
+    """The type of UNCHANGED, which null is not: that clears a value."""
+
+    UNCHANGED = "unchanged"
+
+
+UNCHANGED: Final = Unchanged.UNCHANGED
+
+
+@dataclass(frozen=True)
+class SubnetFacts:
+    """What PVE says of a subnet. UNCHANGED leaves a value as it is, or at its default in a new record.
+
+    `dhcp_ranges`: inclusive `(first, last)` integers. `adopt`: take over a prefix and ranges that are there already.
+    """
+
+    zone: str
+    vnet: str
+    cluster: str | None = None
+    zone_type: str | Unchanged = UNCHANGED
+    gateway: netaddr.IPAddress | Unchanged | None = UNCHANGED
+    dhcp_ranges: list[Interval] | Unchanged = UNCHANGED
+    snat: bool | Unchanged = UNCHANGED
+    dns_zone_prefix: str | Unchanged | None = UNCHANGED
+    adopt: bool = False
+
+
+def put_subnet(
+    namespace: Namespace, network: netaddr.IPNetwork, facts: SubnetFacts, *, user: Any
+) -> tuple[SDNSubnet, bool]:
+    """Create the subnet or bring it up to date; returns its record and whether it is new. Idempotent.
+
+    Raises InvalidRequest for a gateway or range outside, reversed or overlapping; Conflict where another subnet of
+    the namespace overlaps, or where something is there that PVE did not make and `adopt` does not say to take over;
+    Forbidden. After any of them nothing is written.
+    """
+    check_gateway(network, facts.gateway)
+    if facts.dhcp_ranges is not UNCHANGED:
+        check_ranges(network, facts.dhcp_ranges)
+    with locked_transaction() as locks:
+        # Overlap cannot be told by a unique constraint, so changes of a namespace's subnets take turns.
+        locks.wait("subnets", namespace.pk)
+        vnet = _vnet(namespace, facts, locks, user)
+        record, created = _record(namespace, network, vnet, facts, user)
+        _set(record, facts, user, created=created)
+        if facts.dhcp_ranges is not UNCHANGED:
+            _replace_ranges(record, facts.dhcp_ranges, facts.adopt, user)
+        return record, created
+
+
+def delete_subnet(record: SDNSubnet, *, user: Any) -> None:
+    """Take the subnet's record away, with its gateways, and what PVE made of prefix and ranges.
+
+    Raises SubnetNotEmpty while a guest's allocation is in it, or an address that PVE did not make is in a prefix
+    that would go; Forbidden.
+    """
+    with locked_transaction() as locks:
+        prefix = record.prefix
+        locks.wait("subnets", prefix.namespace_id)
+        # A guest that starts now refers to the prefix when it commits: it is seen below, or it fails.
+        Prefix.objects.select_for_update().filter(pk=prefix.pk).first()
+        if not SDNSubnet.objects.filter(pk=record.pk).exists():
+            return  # somebody else was faster
+        guests = record.allocations.filter(is_gateway=False)
+        if guest := guests.first():
+            raise SubnetNotEmpty(
+                f"subnet {prefix} is not empty, guest addresses in it: {guests.count()}, the first {guest.ip_address}"
+            )
+        others = SDNSubnet.objects.filter(prefix=prefix).exclude(pk=record.pk)
+        goes = not record.adopted and not others.exists()
+        if goes and (foreign := prefix.get_all_ips().exclude(pve_allocation__subnet=record).first()):
+            raise SubnetNotEmpty(f"subnet {prefix} still holds {foreign}, which this PVE did not make")
+        for gateway in record.allocations.select_related("ip_address"):
+            release(gateway, user=user)
+        for link in record.dhcp_range_links.select_related("ip_address_range"):
+            _let_go_of_range(link, user)
+        require(user, "delete", record)
+        record.delete()
+        if goes:
+            require(user, "delete", prefix)
+            prefix.delete()
+
+
+def learn_gateway(record: SDNSubnet, gateway: str | None, vnet_name: str | None = None, *, user: Any) -> None:
+    """Note a gateway or its end, and the vnet its name betrays, on a subnet of PVE's stock plugin, which tells neither.
+
+    Raises Forbidden.
+    """
+    with transaction.atomic():
+        record.gateway = gateway
+        before = record.vnet
+        if vnet_name and before.name != vnet_name:
+            vnet = SDNVNet.objects.filter(zone=before.zone, name=vnet_name).first()
+            record.vnet = vnet or _made(SDNVNet(zone=before.zone, name=vnet_name), user)
+        _changed(record, user)
+        if record.vnet != before and not before.subnets.exists():
+            before.delete()
+
+
+def check_gateway(network: netaddr.IPNetwork, gateway: netaddr.IPAddress | Unchanged | None) -> None:
+    """A gateway lies in its subnet, and is a usable address of it; a point-to-point /32 or /128 may have any."""
+    if gateway is UNCHANGED or gateway is None:
+        return
+    if gateway.version != network.version:
+        raise InvalidRequest(
+            f"gateway {gateway} is IPv{gateway.version}, {network.cidr} is IPv{network.version}", field="gateway"
+        )
+    if network.size == 1:
+        return
+    first, last = usable(
+        network.first, network.last, prefix_length=network.prefixlen, ip_version=network.version, is_pool=False
+    )
+    if not first <= int(gateway) <= last:
+        raise InvalidRequest(f"gateway {gateway} is no usable address of {network.cidr}", field="gateway")
+
+
+def check_ranges(network: netaddr.IPNetwork, ranges: list[Interval]) -> None:
+    """DHCP ranges lie in their subnet, the right way round, and do not overlap."""
+    before: int | None = None
+    for first, last in sorted(ranges):
+        text = f"{to_text(first, network.version)}-{to_text(last, network.version)}"
+        if first > last:
+            raise InvalidRequest(f"dhcp_ranges {text} ends before it starts", field="dhcp_ranges")
+        if first < network.first or last > network.last:
+            raise InvalidRequest(f"dhcp_ranges {text} is outside {network.cidr}", field="dhcp_ranges")
+        if before is not None and first <= before:
+            raise InvalidRequest(f"dhcp_ranges {text} overlaps the one before it", field="dhcp_ranges")
+        before = last
+
+
+def _vnet(namespace: Namespace, facts: SubnetFacts, locks: Locks, user: Any) -> SDNVNet:
+    cluster = PVECluster.objects.filter(name=facts.cluster).first()
+    if facts.cluster and not cluster:
+        locks.wait("cluster", facts.cluster)  # another namespace may be about to make it
+        cluster = PVECluster.objects.filter(name=facts.cluster).first() or _made(
+            PVECluster(name=facts.cluster, status=_active(PVECluster)), user
+        )
+    zone = SDNZone.objects.filter(namespace=namespace, cluster=cluster, name=facts.zone).first()
+    if zone is None:
+        zone = SDNZone(namespace=namespace, cluster=cluster, name=facts.zone)
+        if facts.zone_type is not UNCHANGED:
+            zone.type = facts.zone_type
+        _made(zone, user)
+    elif facts.zone_type not in (UNCHANGED, zone.type):
+        zone.type = facts.zone_type
+        _changed(zone, user)
+    vnet = SDNVNet.objects.filter(zone=zone, name=facts.vnet).first()
+    return vnet or _made(SDNVNet(zone=zone, name=facts.vnet), user)
+
+
+def _record(
+    namespace: Namespace, network: netaddr.IPNetwork, vnet: SDNVNet, facts: SubnetFacts, user: Any
+) -> tuple[SDNSubnet, bool]:
+    prefix = Prefix.objects.filter(
+        namespace=namespace, network=str(network.network), prefix_length=network.prefixlen
+    ).first()
+    if prefix and (record := SDNSubnet.objects.filter(vnet=vnet, prefix=prefix).first()):
+        return record, False
+    _check_overlap(namespace, network, vnet)
+    adopted = False
+    if prefix is None:
+        prefix = _made(
+            Prefix(
+                prefix=str(network.cidr),
+                namespace=namespace,
+                type=PrefixTypeChoices.TYPE_NETWORK,
+                status=_active(Prefix),
+            ),
+            user,
+        )
+    else:
+        sharers = SDNSubnet.objects.filter(prefix=prefix)
+        if not sharers.filter(adopted=False).exists():
+            adopted = True
+            if not facts.adopt:
+                raise Conflict(
+                    f"prefix {prefix} is in namespace {namespace} already and PVE did not make it: adopt it to use it"
+                )
+    return SDNSubnet(vnet=vnet, prefix=prefix, adopted=adopted), True
+
+
+def _check_overlap(namespace: Namespace, network: netaddr.IPNetwork, vnet: SDNVNet) -> None:
+    """Subnets of a namespace never overlap, but for one and the same subnet in two clusters."""
+    overlapping = SDNSubnet.objects.filter(
+        prefix__namespace=namespace,
+        prefix__ip_version=network.version,
+        prefix__network__lte=to_text(network.last, network.version),
+        prefix__broadcast__gte=to_text(network.first, network.version),
+    ).select_related("prefix", "vnet__zone__cluster")
+    for other in overlapping:
+        same = other.prefix.prefix_length == network.prefixlen
+        if not same or other.vnet.zone.cluster_id == vnet.zone.cluster_id:
+            raise Conflict(
+                f"subnet {network.cidr} overlaps {other.prefix} of vnet {other.vnet} in namespace {namespace}"
+            )
+
+
+def _set(record: SDNSubnet, facts: SubnetFacts, user: Any, *, created: bool) -> None:
+    new: dict[str, Any] = {}
+    if facts.gateway is not UNCHANGED:
+        new["gateway"] = str(facts.gateway) if facts.gateway is not None else None
+    if facts.snat is not UNCHANGED:
+        new["snat"] = facts.snat
+    if facts.dns_zone_prefix is not UNCHANGED:
+        new["dns_zone_prefix"] = facts.dns_zone_prefix or ""
+    differs = [name for name, value in new.items() if getattr(record, name) != value]
+    for name in differs:
+        setattr(record, name, new[name])
+    if created:
+        _made(record, user)
+    elif differs:
+        _changed(record, user)
+
+
+def _replace_ranges(record: SDNSubnet, wanted: list[Interval], adopt: bool, user: Any) -> None:
+    prefix = record.prefix
+    links = {}
+    for link in record.dhcp_range_links.select_related("ip_address_range"):
+        links[int(link.ip_address_range.start_address), int(link.ip_address_range.end_address)] = link
+    # First away with the old ones: the new ones may overlap them.
+    for interval, link in links.items():
+        if interval not in wanted:
+            _let_go_of_range(link, user)
+    for first, last in wanted:
+        if (first, last) not in links:
+            start, end = to_text(first, prefix.ip_version), to_text(last, prefix.ip_version)
+            found = IPAddressRange.objects.filter(parent=prefix, start_host=start, end_host=end).first()
+            adopted = found is not None and not found.sdn_subnet_links.filter(adopted=False).exists()
+            if adopted and not adopt:
+                raise Conflict(f"IP address range {found} of {prefix} was not made by PVE: adopt it to use it")
+            SDNDHCPRange.objects.create(
+                subnet=record, ip_address_range=found or _make_range(prefix, start, end, user), adopted=adopted
+            )
+
+
+def _make_range(prefix: Prefix, start: str, end: str, user: Any) -> IPAddressRange:
+    try:
+        return _made(
+            IPAddressRange(
+                start_address=start,
+                end_address=end,
+                namespace=prefix.namespace,
+                status=_active(IPAddressRange),
+                role=_dhcp_role(),
+            ),
+            user,
+        )
+    except ValidationError as error:
+        # Nautobot refuses what overlaps a range or a child prefix of somebody else.
+        raise Conflict(f"dhcp_ranges {start}-{end} of {prefix}: {' '.join(error.messages)}") from error
+
+
+def _let_go_of_range(link: SDNDHCPRange, user: Any) -> None:
+    found, adopted = link.ip_address_range, link.adopted
+    link.delete()
+    if not adopted and not found.sdn_subnet_links.exists():
+        require(user, "delete", found)
+        found.delete()
+
+
+def _made(thing: Any, user: Any) -> Any:
+    thing.validated_save()
+    require(user, "add", thing)
+    return thing
+
+
+def _changed(thing: Any, user: Any) -> Any:
+    thing.validated_save()
+    require(user, "change", thing)
+    return thing
+
+
+def _active(model: Any) -> Status:
+    return Status.objects.get_for_model(model).get(name=DEFAULT_STATUS)
+
+
+def _dhcp_role() -> Role | None:
+    """Core's role DHCP, where the Nautobot admin kept it for IP address ranges."""
+    content_type = ContentType.objects.get_for_model(IPAddressRange)
+    return Role.objects.filter(name=DHCP_ROLE, content_types=content_type).first()

@@ -1,0 +1,1 @@
+"""What the pages show. May import services, search and models; nothing of the REST API."""

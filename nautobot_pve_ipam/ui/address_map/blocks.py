@@ -1,0 +1,98 @@
+"""Large networks shown as blocks: how full each is, and what is in it. Reads through reads.py."""
+
+from collections import Counter
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+import netaddr
+from django.urls import reverse
+from nautobot.ipam.choices import PrefixTypeChoices
+from nautobot.ipam.models import Prefix
+
+from nautobot_pve_ipam.search.intervals import IPV4_BITS, IPV6_BITS
+from nautobot_pve_ipam.ui.address_map.reads import GROUPS_MAX, Reads, network_at
+
+#: The shortest networks that are shown address by address: 256 cells.
+CELLS_LENGTH = {4: 24, 6: 120}
+#: A map has at most this many blocks.
+BLOCKS = 256
+#: Networks that contain one of 256 blocks, or are one, are at most 511.
+CHILDREN_MAX = 512
+
+
+@dataclass(frozen=True)
+class Block:
+    """A network shown as one block; `notes` tell of child prefixes and DHCP ranges in it."""
+
+    network: str
+    used: int
+    size: int
+    notes: tuple[str, ...]
+    href: str
+
+    @property
+    def percent(self) -> int:
+        """How full it is: 0 to 100, rounded down, but never 0 where something is in use."""
+        return max(self.used * 100 // self.size, 1 if self.used else 0)
+
+    @property
+    def level(self) -> int:
+        """The shade: 0 (empty) to 5 (full)."""
+        return 1 + self.used * 4 // self.size if self.used else 0
+
+
+def blocks(prefix: Prefix, user, network: netaddr.IPNetwork, networks, used: dict[int, int]) -> list[Block]:
+    """The networks, all of one length, as blocks; three queries."""
+    reads, networks = Reads(prefix), list(networks)
+    length = networks[0].prefixlen
+    shift = (IPV6_BITS if network.version == 6 else IPV4_BITS) - length
+    counts: Counter[int] = Counter()
+    for start, count in used.items():
+        counts[start >> shift << shift] += count
+    children = reads.children([network]).restrict(user, "view")
+    around = [
+        netaddr.IPNetwork(f"{host}/{size}")
+        for host, size in children.filter(prefix_length__lte=length)
+        .exclude(type=PrefixTypeChoices.TYPE_POOL)
+        .values_list("network", "prefix_length")[:CHILDREN_MAX]
+    ]
+    inside = reads.counts(children.filter(prefix_length__gt=length), "network", length)
+    dhcp = reads.dhcp_spans(network, length)
+
+    def notes(block):
+        yield from [f"in child prefix {child}" for child in around if block in child][-1:]
+        if number := inside.get(block.first):
+            yield f"{number} child prefix{'es' if number > 1 else ''}"
+        if any(first <= block.first <= last for first, last in dhcp):
+            yield "DHCP"
+
+    return [
+        Block(str(block), counts[block.first], block.size, tuple(notes(block)), block_url(prefix, block))
+        for block in networks
+    ]
+
+
+def neighbourhoods(reads: Reads, network: netaddr.IPNetwork) -> tuple[list[int], dict[int, int], bool]:
+    """First addresses of the /120 networks that hold addresses or a range's start, the number of addresses in each,
+    and whether some were left out. An empty network has its first one.
+    """
+    length = CELLS_LENGTH[6]
+    used = reads.counts(reads.addresses([network]), "host", length)
+    ranges = reads.counts(reads.ranges([network]), "start_host", length)
+    starts = sorted(start for start in {*used, *ranges} if start >= network.first) or [network.first]
+    return starts, used, max(len(used), len(ranges)) == GROUPS_MAX
+
+
+def common_networks(starts: list[int]) -> list[netaddr.IPNetwork]:
+    """The networks around the addresses, of the longest length at which they are no more than BLOCKS."""
+    length = CELLS_LENGTH[6]
+    while len({start >> (IPV6_BITS - length) for start in starts}) > BLOCKS:
+        length -= 4
+    shift = IPV6_BITS - length
+    return [network_at(start, length, 6) for start in sorted({start >> shift << shift for start in starts})]
+
+
+def block_url(prefix: Prefix, network: netaddr.IPNetwork) -> str:
+    """The page of a prefix's map, opened at one of its networks."""
+    url = reverse("plugins:nautobot_pve_ipam:prefix_address_map", kwargs={"pk": prefix.pk})
+    return url if network == prefix.prefix.cidr else f"{url}?{urlencode({'block': network})}"

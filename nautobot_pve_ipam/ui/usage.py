@@ -1,0 +1,107 @@
+"""How full the DHCP ranges are: used, size, what is left, and when to worry."""
+
+from dataclasses import dataclass, replace
+
+from django.conf import settings
+from django.db.models import Count, Exists, IntegerField, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce
+from nautobot.ipam.models import IPAddress, IPAddressRange
+
+from nautobot_pve_ipam.models import SDNDHCPRange
+from nautobot_pve_ipam.search.intervals import addresses, to_int, to_text
+from nautobot_pve_ipam.search.occupancy import DHCP_ROLE, usable_span
+from nautobot_pve_ipam.search.search import Search
+
+#: The hosts of ranges up to this size are read at once to find the next free one.
+LISTED = 1024
+
+
+@dataclass(frozen=True)
+class Gauge:
+    """The fill of one IP address range. `next_free`: the address it would give next, where that was asked for."""
+
+    ip_address_range: IPAddressRange
+    used: int
+    size: int
+    next_free: str | None = None
+
+    @property
+    def left(self) -> int:
+        """Addresses that are still free."""
+        return self.size - self.used
+
+    @property
+    def percent(self) -> int:
+        """How full it is: 0 to 100, rounded down, so that only a full range shows 100."""
+        return self.used * 100 // self.size
+
+    @property
+    def level(self) -> str:
+        """Bootstrap's word for the state: success, warning or danger, as the App's settings say."""
+        limits = settings.PLUGINS_CONFIG["nautobot_pve_ipam"]
+        if self.percent >= limits["gauge_danger"]:
+            return "danger"
+        return "warning" if self.percent >= limits["gauge_warning"] else "success"
+
+
+def dhcp_ranges():
+    """The ranges that guests get their addresses from: role DHCP, or used by a PVE subnet."""
+    linked = SDNDHCPRange.objects.filter(ip_address_range=OuterRef("pk"))
+    return IPAddressRange.objects.filter(
+        Q(role__name=DHCP_ROLE) | Q(Exists(linked)), is_exclusive=False
+    ).select_related("parent__namespace")
+
+
+def gauges(ranges) -> list[Gauge]:
+    """The gauge of each IP address range of a queryset, in its order; one query, which counts in index order."""
+    used = (
+        IPAddress.objects.filter(
+            parent__namespace_id=OuterRef("parent__namespace_id"),
+            ip_version=OuterRef("ip_version"),
+            host__gte=OuterRef("start_host"),
+            host__lte=OuterRef("end_host"),
+        )
+        .order_by()
+        .values("ip_version")
+        .annotate(rows=Count("pk"))
+        .values("rows")
+    )
+    counted = ranges.annotate(used=Coalesce(Subquery(used, output_field=IntegerField()), 0))
+    return [Gauge(found, found.used, to_int(found.end_host) - to_int(found.start_host) + 1) for found in counted]
+
+
+def with_next_free(found: list[Gauge]) -> list[Gauge]:
+    """The same gauges of ranges of one namespace, with the address that each range would give next.
+
+    One query for all ranges of up to LISTED addresses; a larger one is searched as for a request, in some queries.
+    """
+    small = [gauge.ip_address_range for gauge in found if gauge.size <= LISTED]
+    used = set()
+    if small:
+        inside = Q()
+        for item in small:
+            inside |= Q(host__gte=item.start_host, host__lte=item.end_host)
+        hosts = IPAddress.objects.filter(
+            inside, parent__namespace_id=small[0].parent.namespace_id, ip_version=small[0].ip_version
+        )
+        used = {to_int(host) for host in hosts.order_by().values_list("host", flat=True)}
+    return [replace(gauge, next_free=_next_free(gauge, used)) for gauge in found]
+
+
+def _next_free(gauge, used):
+    if not gauge.left:
+        return None
+    item, prefix = gauge.ip_address_range, gauge.ip_address_range.parent
+    start, end = to_int(item.start_host), to_int(item.end_host)
+    if gauge.size > LISTED:
+        free = addresses(Search(prefix, bounds=((start, end),)).free())
+    else:
+        first, last = usable_span(prefix)
+        free = (at for at in range(max(start, first), min(end, last) + 1) if at not in used)
+    found = next(free, None)
+    return None if found is None else to_text(found, item.ip_version)
+
+
+def fullest(ranges, count: int) -> list[Gauge]:
+    """The `count` ranges of a queryset that are fullest in proportion, fullest first."""
+    return sorted(gauges(ranges), key=lambda gauge: (-gauge.used / gauge.size, gauge.left))[:count]

@@ -1,0 +1,378 @@
+"""The NetBox facade under the stock plugin's calls: what goes wrong with them on NetBox goes right here."""
+
+import re
+from dataclasses import replace
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.test import Client, override_settings
+from nautobot.ipam.models import Namespace
+from nautobot.users.models import Token
+
+from tests.api.hooks.entry import NOTHING, Entry, mac
+from tests.api.hooks.stock_plugin import Died, StockPlugin
+
+NET = {"network": "10.0.0.0", "mask": 24, "cidr": "10.0.0.0/24", "gateway": "10.0.0.1"}
+RANGES = [("10.0.0.10", "10.0.0.11"), ("10.0.0.20", "10.0.0.21")]
+
+
+class PVE:
+    """A stock PVE on one namespace: its plugin, and shorthands for what PVE passes to it."""
+
+    def __init__(self, entry: Entry, cluster: str | None = None):
+        path = f"netbox/{entry.name}" + (f"/{cluster}" if cluster else "")
+        self.entry = entry
+        self.plugin = StockPlugin(entry.live.api + path, entry.token)
+
+    def add_subnet(self, ranges=(), gateway=True, **more):
+        self.plugin.play("add_subnet", ranges=ranges, **{**NET, **more})
+        if gateway:
+            self.add_gateway()
+
+    def add_gateway(self, ip="10.0.0.1", hostname="vnet0-gw"):
+        self.plugin.play("add_gateway", ip=ip, mask=24, hostname=hostname, description="gateway")
+
+    def add_ip(self, ip, number):
+        self.plugin.play("add_ip", ip=ip, mask=24, hostname=f"guest{number}", description=f"mac:{mac(number)}")
+
+    def del_ip(self, ip):
+        return self.plugin.play("del_ip", ip=ip)
+
+    def del_subnet(self, ranges=(), **more):
+        return self.plugin.play("del_subnet", ranges=ranges, **{**NET, **more})
+
+    def next_in(self, interval, number, **more):
+        start, end = interval
+        guest = {"hostname": f"guest{number}", "description": f"mac:{mac(number)}", **more}
+        return self.plugin.play("add_range_next_freeip", start=start, end=end, **guest)
+
+    def next(self, number, **more):
+        guest = {"hostname": f"guest{number}", "description": f"mac:{mac(number)}", **more}
+        return self.plugin.play("add_next_freeip", **NET, **guest)
+
+    def start_guest(self, number, ranges=RANGES):
+        """PVE asks range after range until one answers."""
+        return next((ip for interval in ranges if (ip := self.next_in(interval, number))), None)
+
+
+@pytest.fixture
+def pve(entry):
+    return PVE(entry)
+
+
+def addresses(entry):
+    return list(entry.held()["addresses"])
+
+
+def test_01_deleting_an_absent_address_deletes_no_other(pve):
+    pve.add_subnet()
+    pve.add_ip("10.0.0.20", 20)
+    assert pve.del_ip("10.0.0.2") is None
+    assert pve.plugin.log[-1] == ("GET", "/ipam/ip-addresses/?q=10.0.0.2", 200)
+    assert addresses(pve.entry) == ["10.0.0.1/24", "10.0.0.20/24"]
+
+
+def test_02_a_subnet_inside_another_prefix_is_its_own(pve):
+    pve.entry.prefix("10.0.0.0/16", type="container")
+    pve.add_subnet()
+    pve.entry.prefix("10.0.0.0/8", type="container")
+    assert pve.next(1) == "10.0.0.2"
+    assert addresses(pve.entry) == ["10.0.0.1/24", "10.0.0.2/24"]
+
+
+def test_03_a_guest_without_the_gateway_is_no_empty_subnet(pve):
+    pve.add_subnet()
+    pve.add_ip("10.0.0.9", 9)
+    pve.del_ip("10.0.0.1")
+    with pytest.raises(Died, match="still contains entries"):
+        pve.del_subnet()
+    assert pve.entry.held()["prefixes"] == ["10.0.0.0/24"]
+    assert addresses(pve.entry) == ["10.0.0.9/24"]
+
+
+def test_03_a_guest_at_the_gateways_place_is_not_deleted_as_gateway(pve):
+    """Somebody swapped them: the subnet names .1 its gateway, and a guest holds it."""
+    pve.add_subnet(gateway=False)
+    pve.add_ip("10.0.0.1", 1)
+    (record,) = pve.entry.subnets()
+    url = f"/api/plugins/pve-ipam/subnets/{record['id']}/"
+    assert pve.entry.live.request("PATCH", url, {"gateway": "10.0.0.1"}).status == 200
+    with pytest.raises(Died, match=r"409 address 10.0.0.1/24 is no gateway"):
+        pve.del_ip("10.0.0.1")
+    assert addresses(pve.entry) == ["10.0.0.1/24"]
+
+
+def test_03_the_prefix_is_refused_whatever_the_plugin_believes(pve):
+    pve.add_subnet()
+    pve.add_ip("10.0.0.9", 9)
+    (found,) = pve.plugin._call("GET", "/ipam/prefixes/?q=10.0.0.0", None).body["results"]
+    answer = pve.plugin._call("DELETE", f"/ipam/prefixes/{found['id']}/", None)
+    assert (answer.status, answer.body["code"]) == (409, "subnet_not_empty")
+
+
+def test_04_an_existing_gateway_is_registered_again(pve):
+    pve.add_subnet()
+    pve.add_gateway()
+    answer = pve.plugin._call("GET", "/ipam/ip-addresses/?q=10.0.0.1", None)
+    assert [entry["description"] for entry in answer.body["data"]] == ["gateway"]
+    assert answer.body["data"] == answer.body["results"]
+
+
+def test_04_a_guest_is_no_gateway_for_the_plugins_check(pve):
+    pve.add_subnet(gateway=False)
+    pve.add_ip("10.0.0.1", 1)
+    with pytest.raises(Died, match="is no gateway"):
+        pve.add_gateway()
+
+
+def test_05_a_subnet_without_gateway_with_ranges_can_be_given_up(pve):
+    """The plugin cannot delete it: it deletes the gateway of None first. With ranges it takes it for gone."""
+    pve.add_subnet(RANGES, gateway=False)
+    assert pve.del_subnet(RANGES, gateway=None) is None
+    pve.add_subnet(RANGES)
+    assert pve.entry.held()["prefixes"] == ["10.0.0.0/24"]
+
+
+def test_06_a_refused_range_leaves_nothing_and_the_retry_works(pve):
+    pve.entry.prefix("10.0.0.0/8", type="container")
+    blocker = pve.entry.range("10.0.0.15", "10.0.0.25")
+    with pytest.raises(Died, match=r"409 dhcp_ranges 10.0.0.20-10.0.0.21"):
+        pve.add_subnet([RANGES[1]])
+    assert pve.entry.subnets() == []
+    assert pve.entry.held()["prefixes"] == ["10.0.0.0/8"]
+    with pytest.raises(Died, match=r"409"):
+        pve.add_subnet(RANGES)
+    assert pve.entry.live.request("DELETE", f"/api/ipam/ip-address-ranges/{blocker['id']}/").status == 204
+    pve.add_subnet(RANGES)
+    assert len(pve.entry.held()["ranges"]) == 2
+
+
+def test_07_addresses_from_a_range_get_the_subnets_length(pve):
+    pve.add_subnet(RANGES)
+    assert pve.next_in(RANGES[0], 1) == "10.0.0.10"
+    assert addresses(pve.entry) == ["10.0.0.1/24", "10.0.0.10/24"]
+
+
+def test_08_a_call_without_mac(pve):
+    pve.add_subnet(RANGES)
+    assert pve.next_in(RANGES[0], 1, description=None) == "10.0.0.10"
+    assert pve.plugin.play("add_ip", ip="10.0.0.9", mask=24, hostname=None, description=None) is True
+    assert addresses(pve.entry) == ["10.0.0.1/24", "10.0.0.9/24", "10.0.0.10/24"]
+
+
+def test_09_a_full_range_lets_pve_go_on_to_the_next(pve):
+    pve.add_subnet(RANGES)
+    assert [pve.start_guest(n) for n in (1, 2, 3, 4)] == ["10.0.0.10", "10.0.0.11", "10.0.0.20", "10.0.0.21"]
+    assert pve.plugin.log[-3][2] == 204
+    with pytest.raises(Died, match=r"409 No free address in 10.0.0.10-10.0.0.11"):
+        pve.start_guest(5)
+
+
+def test_10_the_namespace_is_in_the_path(pve, neighbour):
+    other = PVE(neighbour)
+    pve.add_subnet(RANGES)
+    other.add_subnet(RANGES)
+    assert [one.start_guest(1) for one in (pve, other)] == ["10.0.0.10", "10.0.0.10"]
+    assert pve.plugin.play("get_ips_from_mac", mac=mac(1)) == ("10.0.0.10", None)
+    pve.del_ip("10.0.0.10")
+    pve.del_subnet(RANGES)
+    assert pve.entry.held() == NOTHING
+    assert addresses(neighbour) == ["10.0.0.1/24", "10.0.0.10/24"]
+
+
+@pytest.mark.parametrize(("hostname", "vnet"), [("vnet0-gw", "vnet0"), ("vnet0-gw.adm", "vnet0"), ("gate", "unknown")])
+def test_10_the_gateways_name_tells_the_vnet(pve, hostname, vnet):
+    pve.add_subnet(gateway=False)
+    pve.add_gateway(hostname=hostname)
+    body = pve.entry.made(pve.entry.put_ip("10.0.0.9", zone="netbox"))
+    assert (body["zone"], body["vnet"]) == ("netbox", vnet)
+    (record,) = pve.entry.subnets()
+    assert record["gateway"] == "10.0.0.1"
+    vnets = pve.entry.live.request("GET", f"/api/plugins/pve-ipam/vnets/?namespace={pve.entry.id}").body["results"]
+    assert [item["name"] for item in vnets] == [vnet], "the placeholder is gone"
+
+
+def test_11_a_mac_that_holds_an_address_of_the_subnet_gets_it_again(pve):
+    pve.add_subnet(RANGES)
+    assert [pve.start_guest(1), pve.start_guest(1), pve.next_in(RANGES[1], 1), pve.next(1)] == ["10.0.0.10"] * 4
+    assert addresses(pve.entry) == ["10.0.0.1/24", "10.0.0.10/24"]
+
+
+def test_12_one_guest_counts_as_more_than_one_entry(pve):
+    pve.add_subnet(gateway=False)
+    pve.next(1)
+    with pytest.raises(Died, match="still contains entries"):
+        pve.del_subnet()
+    assert addresses(pve.entry) == ["10.0.0.1/24"]
+
+
+def test_13_a_prefix_of_other_hands_is_not_taken_over(pve):
+    pve.entry.prefix("10.0.0.0/24")
+    with pytest.raises(Died, match=r"409 prefix 10.0.0.0/24 is in namespace .* PVE did not make it"):
+        pve.add_subnet()
+    assert pve.plugin.log[0] == ("GET", "/ipam/prefixes/?q=10.0.0.0", 200)
+    assert pve.entry.subnets() == []
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("adopts", [False, True])
+def test_13_unless_the_admin_allows_it(settings, adopts, network_in_process):
+    configured = {**settings.PLUGINS_CONFIG}
+    configured["nautobot_pve_ipam"] = {**configured["nautobot_pve_ipam"], "facade_adopts": adopts}
+    post, held = network_in_process
+    with override_settings(PLUGINS_CONFIG=configured):
+        assert post("prefixes", {"prefix": "10.0.0.0/24"}) == (201 if adopts else 409)
+        address = {"address": "10.0.0.1/24", "dns_name": "vnet0-gw", "description": "gateway"}
+        assert post("ip-addresses", address) == (201 if adopts else 404)
+    assert held() == ([True] if adopts else [])
+
+
+@pytest.fixture
+def network_in_process():
+    """A namespace of this process's database with a prefix and an address; POSTs to its facade."""
+    from nautobot.extras.models import Status  # noqa: PLC0415  (a set-up Nautobot is needed)
+    from nautobot.ipam.models import IPAddress, Prefix  # noqa: PLC0415
+
+    from nautobot_pve_ipam.models import SDNSubnet  # noqa: PLC0415
+
+    namespace, active = Namespace.objects.create(name="adopting"), Status.objects.get(name="Active")
+    Prefix(prefix="10.0.0.0/24", namespace=namespace, status=active).validated_save()
+    IPAddress(address="10.0.0.1/24", namespace=namespace, status=active).validated_save()
+    token = Token.objects.create(user=get_user_model().objects.create_superuser("facade"))
+
+    def post(kind, body):
+        url = f"/api/plugins/pve-ipam/netbox/adopting/ipam/{kind}/"
+        headers = {"Authorization": f"token {token.key}"}
+        return Client().post(url, body, content_type="application/json", headers=headers).status_code
+
+    return post, lambda: [record.adopted for record in SDNSubnet.objects.all()]
+
+
+def test_an_address_is_changed(pve):
+    pve.add_subnet()
+    pve.add_ip("10.0.0.9", 9)
+    pve.plugin.play("update_ip", ip="10.0.0.9", mask=24, hostname="renamed", description=f"mac:{mac(8)}")
+    assert pve.entry.held()["addresses"]["10.0.0.9/24"] == {"mac": mac(8), "hostname": "renamed"}
+    with pytest.raises(Died, match="no id"):
+        pve.plugin.play("update_ip", ip="10.0.0.8", mask=24, hostname="nobody", description=None)
+
+
+def test_an_address_that_is_taken(pve):
+    pve.add_subnet()
+    pve.add_ip("10.0.0.9", 9)
+    with pytest.raises(Died, match=r"409 address 10.0.0.9/24 is held by guest guest9 with MAC"):
+        pve.add_ip("10.0.0.9", 8)
+    pve.entry.address("10.0.0.8/24")
+    with pytest.raises(Died, match=r"409 address 10.0.0.8/24 was not made by PVE"):
+        pve.add_ip("10.0.0.8", 8)
+    assert pve.del_ip("10.0.0.8") is None, "what PVE did not make is not found"
+
+
+def test_a_gateway_is_taken_away(pve):
+    pve.add_subnet()
+    pve.del_ip("10.0.0.1")
+    (record,) = pve.entry.subnets()
+    assert (record["gateway"], addresses(pve.entry)) == (None, [])
+
+
+def test_a_subnet_that_exists(pve):
+    pve.add_subnet(RANGES)
+    with pytest.raises(Died, match="already exists"):
+        pve.add_subnet(RANGES)
+    answer = pve.plugin._call("POST", "/ipam/prefixes/", {"prefix": "10.0.0.0/24"})
+    assert (answer.status, answer.reason) == (409, f"subnet 10.0.0.0/24 exists already in namespace {pve.entry.name}")
+
+
+def test_two_clusters_in_one_namespace(entry):
+    alpha, beta = PVE(entry, "alpha"), PVE(entry, "beta")
+    for one in (alpha, beta):
+        one.add_subnet(RANGES)
+    assert [one.start_guest(1) for one in (alpha, beta)] == ["10.0.0.10", "10.0.0.11"]
+    records = entry.subnets()
+    assert [record["gateway"] for record in records] == ["10.0.0.1"] * 2
+    assert len({record["vnet"]["id"] for record in records}) == 2
+    assert beta.plugin.play("get_ips_from_mac", mac=mac(1)) == ("10.0.0.11", None)
+    assert beta.del_ip("10.0.0.10") is None
+    with pytest.raises(Died, match="still contains entries"):
+        alpha.del_subnet(RANGES)
+    alpha.del_ip("10.0.0.10")
+    alpha.del_subnet(RANGES)
+    assert addresses(entry) == ["10.0.0.1/24", "10.0.0.11/24"]
+    beta.del_ip("10.0.0.11")
+    beta.del_subnet(RANGES)
+    assert entry.held() == NOTHING
+
+
+def test_the_cluster_that_came_second_leaves_first(entry):
+    alpha, beta = PVE(entry, "alpha"), PVE(entry, "beta")
+    for one in (alpha, beta):
+        one.add_subnet(RANGES)
+    beta.del_subnet(RANGES)
+    held = entry.held()
+    assert list(held["addresses"]) == ["10.0.0.1/24"]
+    assert len(held["ranges"]) == 2
+    alpha.del_subnet(RANGES)
+    assert entry.held() == NOTHING
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/ipam/vlans/"),
+        ("GET", "/ipam/prefixes/any/"),
+        ("GET", "/ipam/prefixes/00000000-0000-0000-0000-000000000000/"),
+        ("PUT", "/ipam/ip-addresses/"),
+        ("GET", "/status/"),
+        ("GET", "/"),
+        ("GET", ""),
+    ],
+)
+def test_it_is_no_netbox(pve, method, path):
+    answer = pve.plugin._call(method, path, None)
+    assert answer.status == 404
+    sentence = (
+        r"(GET|PUT) /api/plugins/pve-ipam/netbox/.* is not served: this is Nautobot answering PVE's NetBox plugin"
+    )
+    assert re.match(sentence, answer.reason)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "/ipam/prefixes/", None),
+        ("GET", "/ipam/prefixes/?q=net", None),
+        ("GET", "/ipam/ip-addresses/?parent=10.0.0.0", None),
+        ("GET", "/ipam/ip-addresses/?description__ic=x", None),
+        ("GET", "/ipam/ip-ranges/?start_address=10.0.0.1", None),
+        ("POST", "/ipam/prefixes/", {"prefix": "10.0.0.1/24"}),
+        ("POST", "/ipam/prefixes/", {}),
+        ("POST", "/ipam/prefixes/", []),
+        ("POST", "/ipam/ip-ranges/", {"start_address": "10.0.0.9"}),
+        ("POST", "/ipam/ip-ranges/", {"start_address": "10.0.0.9", "end_address": "10.0.0.2"}),
+        ("POST", "/ipam/ip-ranges/", {"start_address": "10.0.0.9", "end_address": "10.0.1.2"}),
+        ("POST", "/ipam/ip-addresses/", {"address": "10.0.0.0/24"}),
+        ("POST", "/ipam/ip-addresses/", {"address": None}),
+        ("POST", "/ipam/ip-addresses/", {"address": "10.0.0.9/24", "description": "mac:none"}),
+        ("POST", "/ipam/ip-addresses/", {"address": "10.0.0.9/24", "description": 7}),
+    ],
+)
+def test_bad_input(pve, method, path, body):
+    pve.add_subnet()
+    before = pve.entry.held()
+    answer = pve.plugin._call(method, path, body)
+    assert (answer.status, answer.body["code"]) == (400, "invalid")
+    assert pve.entry.held() == before
+
+
+def test_a_token_that_may_not(pve, limited):
+    """The check that PVE makes when the entry is saved names what is missing."""
+    pve.plugin.play("on_update_hook")
+    lacking = replace(pve.plugin, token=limited.without("ipam.add_ipaddress"))
+    lacking.url = f"{limited.live.api}netbox/{limited.name}"
+    with pytest.raises(Died, match=r"403 user .* lacks permission ipam.add_ipaddress$"):
+        lacking.play("on_update_hook")
+    stranger = replace(pve.plugin, token="0" * 40)
+    with pytest.raises(Died, match=r"40[13] Invalid token"):
+        stranger.play("on_update_hook")
+    with pytest.raises(Died, match=r"404 namespace none does not exist"):
+        replace(pve.plugin, url=f"{pve.entry.live.api}netbox/none").play("on_update_hook")

@@ -1,0 +1,86 @@
+"""What Nautobot's /metrics tells of us."""
+
+from contextlib import suppress
+
+import pytest
+from prometheus_client import REGISTRY
+
+from nautobot_pve_ipam import metrics
+from nautobot_pve_ipam.errors import NoFreeAddress
+from nautobot_pve_ipam.search.search import Search
+from nautobot_pve_ipam.services.allocation import Wanted, allocate
+from nautobot_pve_ipam.services.callers import Caller
+from tests.models import data
+from tests.networks import Network
+from tests.ui.networks import fill
+
+ALLOCATED = "nautobot_pve_ipam_addresses_allocated_total"
+EXHAUSTED = "nautobot_pve_ipam_requests_exhausted_total"
+
+
+def samples(generator):
+    return {(sample.name, *sample.labels.values()): sample.value for family in generator() for sample in family.samples}
+
+
+@pytest.mark.django_db
+class TestGauges:
+    def test_tell_used_and_size_of_each_range(self):
+        network = data.prefix(1)
+        data.dhcp_range(1)
+        fill(network, [5, *range(100, 130)])
+        where = ("models", "10.1.0.0/24", "10.1.0.100", "10.1.0.199")
+        assert samples(metrics.dhcp_range_fill) == {
+            ("nautobot_pve_ipam_dhcp_range_used", *where): 30,
+            ("nautobot_pve_ipam_dhcp_range_size", *where): 100,
+        }
+
+    def test_tell_how_many_allocations_there_are(self):
+        data.allocation(1)
+        data.allocation(2)
+        assert samples(metrics.allocation_count) == {("nautobot_pve_ipam_allocations",): 2}
+
+    def test_cost_the_same_however_many_ranges(self, django_assert_num_queries):
+        data.prefix(1)
+        for start in (10, 20, 30):
+            data.dhcp_range(1, start, start + 9)
+        with django_assert_num_queries(2):
+            samples(metrics.dhcp_range_fill)
+            samples(metrics.allocation_count)
+
+
+@pytest.mark.django_db
+class TestCounters:
+    @pytest.fixture
+    def request_two(self, superuser, django_capture_on_commit_callbacks):
+        """Ask for two addresses in a prefix with so many hosts; how the two counters rose."""
+
+        def ask(prefix):
+            before = [REGISTRY.get_sample_value(name) for name in (ALLOCATED, EXHAUSTED)]
+            with django_capture_on_commit_callbacks(execute=True), suppress(NoFreeAddress):
+                allocate(Search(prefix), [Wanted(), Wanted()], caller=Caller(superuser, prefix.namespace))
+            after = [REGISTRY.get_sample_value(name) for name in (ALLOCATED, EXHAUSTED)]
+            return [now - then for now, then in zip(after, before, strict=True)]
+
+        return ask
+
+    def test_count_what_was_allocated(self, request_two):
+        assert request_two(data.prefix(1)) == [2, 0]
+
+    def test_count_requests_that_found_nothing_free(self, request_two):
+        network = data.prefix(1)
+        fill(network, range(1, 255))
+        assert request_two(network) == [0, 1]
+
+
+def test_are_served_by_nautobot(live, http):
+    network = Network(live)
+    network.prefix("10.0.0.0/24")
+    network.range("10.0.0.100", "10.0.0.149", role="DHCP")
+    network.taken("10.0.0.0-24", {"range_start": "10.0.0.100", "range_end": "10.0.0.149"})
+    answer = http("GET", f"{live.url}/metrics/", headers={"Accept": "text/plain"})
+    assert answer.status == 200
+    where = f'{{end="10.0.0.149",namespace="{network.name}",prefix="10.0.0.0/24",start="10.0.0.100"}}'
+    for line in (f"nautobot_pve_ipam_dhcp_range_used{where} 1.0", f"nautobot_pve_ipam_dhcp_range_size{where} 50.0"):
+        assert line in answer.body.splitlines()
+    for name in (ALLOCATED, EXHAUSTED, "nautobot_pve_ipam_allocations"):
+        assert f"\n{name} " in answer.body
