@@ -1,4 +1,4 @@
-"""A small client of nautobot-pve-ipam for a Proxmox VE node: standard library only.
+"""A small client of nautobot-pve-ipam for a Proxmox VE node: needs only urllib3.
 
     from pve_nautobot import Client
     client = Client("https://nautobot.example.com", "pve", token)

@@ -93,7 +93,7 @@ sub registered {
 make_path(map {"$root/var/lib/dpkg/$_"} qw(info updates triggers));
 
 # what the package needs is there: dpkg would hold back its trigger otherwise
-my @needed = qw(libjson-perl liburi-perl perl python3);
+my @needed = qw(libjson-perl liburi-perl perl python3 python3-urllib3);
 spew("$root/var/lib/dpkg/info/$_.list", '') for @needed;
 spew("$root/var/lib/dpkg/status", join("\n", map { <<"TEXT" } @needed));
 Package: $_

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import socket
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -28,7 +30,7 @@ from pve_nautobot.errors import (
     RequestTimeout,
     Unavailable,
 )
-from pve_nautobot.transport import Request, Response
+from pve_nautobot.transport import HttpTransport, Request, Response
 
 TOKEN = "s3cret-t0ken"
 
@@ -204,6 +206,104 @@ def test_a_server_that_drips_does_not_outlive_the_deadline(server: AnsweringServ
     assert time.monotonic() - began < 5
 
 
+@contextlib.contextmanager
+def raw_server(serve: Callable[[socket.socket], None]) -> Iterator[str]:
+    """`serve` gets the one connection that is accepted; yields host:port."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def accept() -> None:
+            connection, _ = listener.accept()
+            with connection, contextlib.suppress(OSError):
+                serve(connection)
+
+        thread = threading.Thread(target=accept)
+        thread.start()
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+        thread.join()
+
+
+def trickle(connection: socket.socket, data: bytes, *, seconds: float = 10) -> None:
+    """A byte every 0.1 s, again and again, until the client is gone."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        for byte in data:
+            connection.sendall(bytes([byte]))
+            time.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "serve", "body"),
+    [
+        ("http", lambda connection: trickle(connection, b"HTTP/1.1 200 OK"), None),
+        ("http", lambda connection: connection.recv(1) and time.sleep(1.5), b" " * 50_000_000),
+        ("https", lambda connection: connection.recv(1) and time.sleep(1.5), None),
+        (
+            "https",
+            lambda connection: connection.recv(1) and trickle(connection, b"\x16\x03\x03\x40\x00" + b"\x02" * 99),
+            None,
+        ),
+    ],
+    ids=["headers trickle in", "body is not read", "silence in the handshake", "handshake trickles in"],
+)
+def test_every_step_shares_one_deadline(
+    scheme: str, serve: Callable[[socket.socket], None], body: bytes | None
+) -> None:
+    with raw_server(serve) as address:
+        began = time.monotonic()
+        with pytest.raises(RequestTimeout):
+            HttpTransport().send(Request("POST", f"{scheme}://{address}/", {}, body, 0.6))
+        assert time.monotonic() - began < 1.2
+
+
+def test_a_deadline_that_has_passed_connects_to_nothing(server: AnsweringServer) -> None:
+    with pytest.raises(RequestTimeout):
+        HttpTransport().send(Request("GET", f"{server.url}/", {}, None, 0))
+    server.close()
+    assert server.asked == []
+
+
+@pytest.mark.parametrize("length", ["Content-Length: 2\r\n", ""])
+def test_a_connection_serves_one_request(length: str) -> None:
+    """Whether the server offers to keep it open or marks the end of the body by closing it."""
+    after: list[bytes] = []
+
+    def serve(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(f"HTTP/1.1 200 OK\r\n{length}\r\n{{}}".encode())
+        if not length:
+            connection.shutdown(socket.SHUT_WR)
+        connection.settimeout(5)
+        after.append(connection.recv(1))
+
+    with raw_server(serve) as address:
+        response = HttpTransport().send(Request("GET", f"http://{address}/", {}, None, 5))
+        assert (response.status, response.reason, response.body) == (200, "OK", b"{}")
+    assert after == [b""]
+
+
+def test_proxies_in_the_environment_are_ignored(server: AnsweringServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        for spelling in (name, name.upper()):
+            monkeypatch.setenv(spelling, "http://127.0.0.1:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    server.answer(200, STATUS)
+    assert client(server.url).verify().ready
+
+
+def test_the_token_is_not_logged(server: AnsweringServer, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    server.answer(503, b"")
+    server.answer(200, ALLOCATION)
+    client(server.url).next_free_ip("10.0.0.0/24")
+    assert "next-free-ip" in caplog.text, "urllib3 logs requests"
+    assert TOKEN not in caplog.text
+
+
+def test_a_connection_closed_during_the_handshake() -> None:
+    with raw_server(lambda connection: connection.shutdown(socket.SHUT_RDWR)) as address, pytest.raises(ConnectError):
+        HttpTransport().send(Request("GET", f"https://{address}/", {}, None, 5))
+
+
 def test_the_deadline_is_shared_by_all_attempts() -> None:
     at = Time()
     asked: list[float] = []
@@ -231,18 +331,12 @@ def test_a_refused_connection_is_repeated_then_told() -> None:
 
 
 def test_what_does_not_speak_http() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    def greet(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
 
-        def greet() -> None:
-            connection, _ = listener.accept()
-            with connection:
-                connection.recv(65536)
-                connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
-
-        thread = threading.Thread(target=greet)
-        thread.start()
-        error = error_of(client(f"http://127.0.0.1:{listener.getsockname()[1]}").verify)
-        thread.join()
+    with raw_server(greet) as address:
+        error = error_of(client(f"http://{address}").verify)
     assert type(error) is ProtocolError
 
 
@@ -301,7 +395,7 @@ def test_a_trusted_certificate_of_another_host_is_refused(
 def test_https_at_a_plain_port(server: AnsweringServer) -> None:
     error = error_of(client(server.url.replace("http:", "https:"), timeout=5).verify)
     assert isinstance(error, ConnectError)
-    assert "no TLS" in str(error)
+    assert "TLS handshake" in str(error)
 
 
 @pytest.mark.parametrize(
