@@ -7,7 +7,7 @@
 `errors` shows the tree of what can be raised, `cli` is the `pve-nautobot` command.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.1.0"  # of the App and the Debian package too: see tests/test_pve_version.py
 
 from .answers import Allocation, Found, FreeAddress, NamespaceStatus, Subnet
 from .client import Client

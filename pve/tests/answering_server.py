@@ -50,7 +50,7 @@ SUBNET: dict[str, Any] = {
 STATUS: dict[str, Any] = {
     "namespace": "pve",
     "nautobot_version": "3.2.7",
-    "app_version": "0.1.0",
+    "app_version": "1.2.3",
     "ready": True,
     "missing": [],
     "detail": "Ready.",

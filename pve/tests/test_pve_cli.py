@@ -27,7 +27,7 @@ def environment(server: AnsweringServer, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 VERBS: dict[str, tuple[Any, str, str, Any, str]] = {
-    "verify": (STATUS, "GET", f"{BASE}/", None, "pve: ready (Nautobot 3.2.7, App 0.1.0)"),
+    "verify": (STATUS, "GET", f"{BASE}/", None, "pve: ready (Nautobot 3.2.7, App 1.2.3)"),
     "next-free-ip 10.0.0.0/24": (ALLOCATION, "POST", f"{NET}next-free-ip/", {}, "10.0.0.100/24"),
     (
         "next-free-ip 10.0.0.0-24 --range 10.0.0.100-10.0.0.150 --range 10.0.0.5-10.0.0.9 --offset 2"
