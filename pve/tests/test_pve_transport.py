@@ -1,4 +1,4 @@
-"""What can go wrong between a PVE node and Nautobot: each has its own error, and only safe calls are repeated."""
+"""Failures between a PVE node and Nautobot: each raises its own error, and only safe requests are retried."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from answering_server import ALLOCATION, STATUS, AnsweringServer, Certificate
 from pve_nautobot import Client
 from pve_nautobot.errors import (
     ApiError,
@@ -31,12 +30,13 @@ from pve_nautobot.errors import (
     Unavailable,
 )
 from pve_nautobot.transport import HttpTransport, Request, Response
+from stub_server import ALLOCATION, STATUS, Certificate, StubServer
 
 TOKEN = "s3cret-t0ken"
 
 
 class Time:
-    """Time that passes only when somebody sleeps."""
+    """Time that passes only during sleep()."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -77,38 +77,36 @@ def error_of(call: Callable[[], Any]) -> PveNautobotError:
         (500, "error", ApiError),
     ],
 )
-def test_refusals_are_not_repeated(
-    server: AnsweringServer, status: int, code: str, kind: type[PveNautobotError]
-) -> None:
+def test_api_errors_are_not_retried(server: StubServer, status: int, code: str, kind: type[PveNautobotError]) -> None:
     server.answer(status, {"detail": "The sentence.", "code": code})
     error = error_of(lambda: client(server.url).next_free_ip("10.0.0.0/24"))
     assert (type(error), str(error), error.status, error.code) == (kind, "The sentence.", status, code)
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
-def test_field_errors_become_a_sentence(server: AnsweringServer) -> None:
+def test_field_errors_become_one_message(server: StubServer) -> None:
     server.answer(400, {"vmid": ["Must be 100 or more."], "mac": ["No MAC.", "Too long."]})
     error = error_of(lambda: client(server.url).add_ip("10.0.0.5"))
     assert (str(error), error.code) == ("vmid: Must be 100 or more.; mac: No MAC. Too long.", "invalid")
 
 
-def test_a_refusal_that_echoes_the_token_is_cleaned(server: AnsweringServer) -> None:
+def test_an_echoed_token_is_masked(server: StubServer) -> None:
     server.answer(403, {"detail": f"Bad header\x1b[2J\nToken {TOKEN}", "code": "permission_denied"})
     assert str(error_of(client(server.url).verify)) == "Bad header [2J Token ***"
 
 
 @pytest.mark.parametrize("status", [502, 503, 504])
-def test_out_of_service_is_repeated_twice(server: AnsweringServer, status: int) -> None:
+def test_unavailable_is_retried_twice(server: StubServer, status: int) -> None:
     at = Time()
     server.answer(status, b"<html><h1>Bad Gateway</h1></html>", reason="Bad Gateway")
     error = error_of(client(server.url, at).verify)
     assert isinstance(error, Unavailable)
     assert str(error) == f"HTTP {status} Bad Gateway"
-    assert len(server.asked) == 3
+    assert len(server.requests) == 3
     assert at.slept == [0.5, 1.0]
 
 
-def test_retry_after_is_honoured(server: AnsweringServer) -> None:
+def test_retry_after_is_honored(server: StubServer) -> None:
     at = Time()
     server.answer(503, {"detail": "Database out of reach.", "code": "unavailable"}, headers={"Retry-After": "7"})
     server.answer(200, STATUS)
@@ -116,27 +114,27 @@ def test_retry_after_is_honoured(server: AnsweringServer) -> None:
     assert at.slept == [7]
 
 
-def test_retry_after_beyond_the_deadline_is_not_waited_for(server: AnsweringServer) -> None:
+def test_retry_after_beyond_the_deadline_is_not_waited_for(server: StubServer) -> None:
     at = Time()
     server.answer(503, {"detail": "Database out of reach.", "code": "unavailable"}, headers={"Retry-After": "3600"})
     assert str(error_of(client(server.url, at).verify)) == "Database out of reach."
-    assert (at.slept, len(server.asked)) == ([], 1)
+    assert (at.slept, len(server.requests)) == ([], 1)
 
 
 @pytest.mark.parametrize("mac", [None, "bc:24:11:00:00:01"])
-def test_a_repeated_allocation_carries_the_same_key_and_body(server: AnsweringServer, mac: str | None) -> None:
+def test_a_retried_allocation_has_the_same_key_and_body(server: StubServer, mac: str | None) -> None:
     server.answer(200, b"", hang_up=True)
     server.answer(201, b'{"address"', claims=500)
     server.answer(200, ALLOCATION)
     taken = client(server.url)
     assert taken.next_free_ip("10.0.0.0/24", mac=mac).address == "10.0.0.100/24"
-    first, second, third = server.asked
+    first, second, third = server.requests
     key = first.headers["idempotency-key"]
     assert len(key) == 36
     assert key == second.headers["idempotency-key"] == third.headers["idempotency-key"]
     assert first.body == second.body == third.body
     taken.next_free_ip("10.0.0.0/24", mac=mac)
-    assert server.asked[3].headers["idempotency-key"] != key
+    assert server.requests[3].headers["idempotency-key"] != key
 
 
 @pytest.mark.parametrize(
@@ -152,11 +150,11 @@ def test_a_repeated_allocation_carries_the_same_key_and_body(server: AnsweringSe
         lambda c: c.get_ips_from_mac("bc:24:11:00:00:01"),
     ],
 )
-def test_a_cut_off_answer_is_repeated_then_told(server: AnsweringServer, call: Callable[[Client], Any]) -> None:
+def test_an_incomplete_response_is_retried_then_raised(server: StubServer, call: Callable[[Client], Any]) -> None:
     server.answer(200, b'{"address": "10.0.0.100/24"', claims=500)
     assert isinstance(error_of(lambda: call(client(server.url))), CutOff)
-    assert len(server.asked) == 3
-    assert all((asked.method == "POST") == ("idempotency-key" in asked.headers) for asked in server.asked)
+    assert len(server.requests) == 3
+    assert all((request.method == "POST") == ("idempotency-key" in request.headers) for request in server.requests)
 
 
 @pytest.mark.parametrize(
@@ -166,40 +164,40 @@ def test_a_cut_off_answer_is_repeated_then_told(server: AnsweringServer, call: C
         (200, b'{"address": ', "not JSON"),
         (200, b"[" * 100_000, "not JSON"),
         (200, b"\xff\xfe", "not JSON"),
-        (404, b"<h1>Not Found</h1>", "is no address of the App"),
+        (404, b"<h1>Not Found</h1>", "was not found"),
     ],
 )
-def test_an_answer_that_is_not_the_apps(server: AnsweringServer, status: int, body: bytes, says: str) -> None:
+def test_a_response_that_is_not_from_the_app(server: StubServer, status: int, body: bytes, says: str) -> None:
     server.answer(status, body, headers={"Content-Type": "text/html"})
     error = error_of(lambda: client(server.url).del_ip("10.0.0.5"))
     assert type(error) is ProtocolError
     assert says in str(error)
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
-def test_a_redirect_does_not_take_the_token_along(server: AnsweringServer) -> None:
-    with AnsweringServer() as elsewhere:
+def test_a_redirect_is_not_followed(server: StubServer) -> None:
+    with StubServer() as elsewhere:
         elsewhere.answer(200, STATUS)
         server.answer(302, headers={"Location": f"{elsewhere.url}/login/"})
         error = error_of(client(server.url).verify)
     assert isinstance(error, ProtocolError)
     assert f"redirects to {elsewhere.url}/login/" in str(error)
-    assert (len(server.asked), elsewhere.asked) == (1, [])
+    assert (len(server.requests), elsewhere.requests) == (1, [])
 
 
-def test_a_slow_server_ends_in_a_timeout_with_the_same_key_each_time(server: AnsweringServer) -> None:
+def test_a_slow_server_times_out_with_the_same_key_on_every_attempt(server: StubServer) -> None:
     server.answer(200, ALLOCATION, hold=server.release)
     wait = server.wait_for_a_request
     slow = Client(server.url, "pve", TOKEN, timeout=1.2, sleep=lambda _: wait(), clock=lambda: 0.0)
     assert isinstance(error_of(lambda: slow.next_free_ip("10.0.0.0/24")), RequestTimeout)
     wait()
-    assert len(server.asked) == 3
-    assert len({asked.headers["idempotency-key"] for asked in server.asked}) == 1
+    assert len(server.requests) == 3
+    assert len({request.headers["idempotency-key"] for request in server.requests}) == 1
 
 
-def test_a_server_that_drips_does_not_outlive_the_deadline(server: AnsweringServer) -> None:
-    """Each byte comes well within a socket's own time-out; the whole would take 10 s."""
-    server.answer(200, b" " * 100, drip=0.1)
+def test_a_trickled_body_does_not_extend_the_deadline(server: StubServer) -> None:
+    """Each byte arrives well within a socket timeout; the whole body would take 10 s."""
+    server.answer(200, b" " * 100, trickle=0.1)
     began = time.monotonic()
     error = error_of(Client(server.url, "pve", TOKEN, timeout=0.6).verify)
     assert isinstance(error, RequestTimeout)
@@ -208,7 +206,7 @@ def test_a_server_that_drips_does_not_outlive_the_deadline(server: AnsweringServ
 
 @contextlib.contextmanager
 def raw_server(serve: Callable[[socket.socket], None]) -> Iterator[str]:
-    """`serve` gets the one connection that is accepted; yields host:port."""
+    """Accepts one connection, passes it to `serve`; yields host:port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def accept() -> None:
@@ -223,7 +221,7 @@ def raw_server(serve: Callable[[socket.socket], None]) -> Iterator[str]:
 
 
 def trickle(connection: socket.socket, data: bytes, *, seconds: float = 10) -> None:
-    """A byte every 0.1 s, again and again, until the client is gone."""
+    """Sends `data` over and over, a byte every 0.1 s, until the client disconnects."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         for byte in data:
@@ -255,16 +253,16 @@ def test_every_step_shares_one_deadline(
         assert time.monotonic() - began < 1.2
 
 
-def test_a_deadline_that_has_passed_connects_to_nothing(server: AnsweringServer) -> None:
+def test_no_connection_is_made_after_the_deadline(server: StubServer) -> None:
     with pytest.raises(RequestTimeout):
         HttpTransport().send(Request("GET", f"{server.url}/", {}, None, 0))
     server.close()
-    assert server.asked == []
+    assert server.requests == []
 
 
 @pytest.mark.parametrize("length", ["Content-Length: 2\r\n", ""])
 def test_a_connection_serves_one_request(length: str) -> None:
-    """Whether the server offers to keep it open or marks the end of the body by closing it."""
+    """Both if the server would keep it open and if it marks the end of the body by closing it."""
     after: list[bytes] = []
 
     def serve(connection: socket.socket) -> None:
@@ -281,7 +279,7 @@ def test_a_connection_serves_one_request(length: str) -> None:
     assert after == [b""]
 
 
-def test_proxies_in_the_environment_are_ignored(server: AnsweringServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxies_in_the_environment_are_ignored(server: StubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         for spelling in (name, name.upper()):
             monkeypatch.setenv(spelling, "http://127.0.0.1:1")
@@ -290,7 +288,7 @@ def test_proxies_in_the_environment_are_ignored(server: AnsweringServer, monkeyp
     assert client(server.url).verify().ready
 
 
-def test_the_token_is_not_logged(server: AnsweringServer, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_token_is_not_logged(server: StubServer, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     server.answer(503, b"")
     server.answer(200, ALLOCATION)
@@ -304,22 +302,22 @@ def test_a_connection_closed_during_the_handshake() -> None:
         HttpTransport().send(Request("GET", f"https://{address}/", {}, None, 5))
 
 
-def test_the_deadline_is_shared_by_all_attempts() -> None:
+def test_all_attempts_share_one_deadline() -> None:
     at = Time()
-    asked: list[float] = []
+    timeouts: list[float] = []
 
     class Silent:
         def send(self, request: Request) -> Response:
-            asked.append(request.timeout)
+            timeouts.append(request.timeout)
             at.now += request.timeout
-            raise RequestTimeout("nothing came")
+            raise RequestTimeout("no response")
 
     error_of(client("http://nautobot.example.com", at, transport=Silent()).verify)
     assert at.now == pytest.approx(30)
-    assert asked == pytest.approx([15, 7.25, 6.25])
+    assert timeouts == pytest.approx([15, 7.25, 6.25])
 
 
-def test_a_refused_connection_is_repeated_then_told() -> None:
+def test_a_refused_connection_is_retried_then_raised() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
@@ -330,7 +328,7 @@ def test_a_refused_connection_is_repeated_then_told() -> None:
     assert at.slept == [0.5, 1.0]
 
 
-def test_what_does_not_speak_http() -> None:
+def test_a_server_that_does_not_speak_http() -> None:
     def greet(connection: socket.socket) -> None:
         connection.recv(65536)
         connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
@@ -348,36 +346,36 @@ def test_what_does_not_speak_http() -> None:
         lambda digits: ":".join(digits[at : at + 2] for at in range(0, 64, 2)).upper(),
     ],
 )
-def test_the_pinned_certificate_needs_no_ca(
-    tls_server: AnsweringServer, certificate: Certificate, spell: Callable[[str], str]
+def test_a_pinned_certificate_needs_no_ca(
+    tls_server: StubServer, certificate: Certificate, spell: Callable[[str], str]
 ) -> None:
     tls_server.answer(200, STATUS)
     assert client(tls_server.url, fingerprint=spell(certificate.fingerprint)).verify().ready
 
 
 def test_a_wrong_fingerprint_fails_before_the_token_is_sent(
-    tls_server: AnsweringServer, certificate: Certificate, monkeypatch: pytest.MonkeyPatch
+    tls_server: StubServer, certificate: Certificate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where a CA vouches for the certificate: pinned is pinned."""
+    """Even if a trusted CA signed the certificate."""
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate.path))
     tls_server.answer(200, STATUS)
     error = error_of(client(tls_server.url, fingerprint="00" * 32).verify)
     assert isinstance(error, FingerprintMismatch)
     assert certificate.fingerprint.upper() in str(error).replace(":", "")
     tls_server.close()
-    assert tls_server.asked == []
+    assert tls_server.requests == []
 
 
-def test_an_unknown_ca_fails_before_the_token_is_sent(tls_server: AnsweringServer) -> None:
+def test_an_unknown_ca_fails_before_the_token_is_sent(tls_server: StubServer) -> None:
     tls_server.answer(200, STATUS)
     error = error_of(client(tls_server.url).verify)
     assert type(error) is CertificateError
     tls_server.close()
-    assert tls_server.asked == []
+    assert tls_server.requests == []
 
 
 def test_a_trusted_ca_is_enough(
-    tls_server: AnsweringServer, certificate: Certificate, monkeypatch: pytest.MonkeyPatch
+    tls_server: StubServer, certificate: Certificate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate.path))
     tls_server.answer(200, STATUS)
@@ -385,14 +383,14 @@ def test_a_trusted_ca_is_enough(
 
 
 def test_a_trusted_certificate_of_another_host_is_refused(
-    tls_server: AnsweringServer, certificate: Certificate, monkeypatch: pytest.MonkeyPatch
+    tls_server: StubServer, certificate: Certificate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate.path))
     error = error_of(client(tls_server.url.replace("127.0.0.1", "localhost")).verify)
     assert type(error) is CertificateError
 
 
-def test_https_at_a_plain_port(server: AnsweringServer) -> None:
+def test_https_to_a_plain_http_port(server: StubServer) -> None:
     error = error_of(client(server.url.replace("http:", "https:"), timeout=5).verify)
     assert isinstance(error, ConnectError)
     assert "TLS handshake" in str(error)
@@ -413,22 +411,22 @@ def test_https_at_a_plain_port(server: AnsweringServer) -> None:
         ("https://nautobot.example.com", {"timeout": float("nan")}),
     ],
 )
-def test_unusable_settings(url: str, options: dict[str, Any]) -> None:
+def test_invalid_settings(url: str, options: dict[str, Any]) -> None:
     assert isinstance(error_of(lambda: client(url, **options)), ConfigurationError)
 
 
 @pytest.mark.parametrize("token", ["", "two words", f"{TOKEN}\r\nX-Evil: 1", f"{TOKEN}é"])
-def test_an_unusable_token_is_not_shown(token: str) -> None:
+def test_an_invalid_token_is_not_shown(token: str) -> None:
     error = error_of(lambda: Client("https://nautobot.example.com", "pve", token))
     assert isinstance(error, ConfigurationError)
     assert not token or token not in str(error)
 
 
-def test_a_url_with_a_password_does_not_show_it() -> None:
+def test_a_password_in_the_url_is_not_shown() -> None:
     assert "hunter2" not in str(error_of(lambda: client("https://me:hunter2@nautobot.example.com")))
 
 
-def test_the_token_is_in_no_repr() -> None:
+def test_the_token_is_not_in_any_repr() -> None:
     seen: list[str] = []
 
     class Recording:
@@ -437,7 +435,7 @@ def test_the_token_is_in_no_repr() -> None:
             seen.append(repr(request))
             return Response(204, "No Content", {}, b"")
 
-    asking = client("https://nautobot.example.com/api", transport=Recording())
-    asking.del_ip("10.0.0.5")
-    assert TOKEN not in repr(asking) + seen[0]
-    assert "namespaces/pve" in repr(asking)
+    recorded = client("https://nautobot.example.com/api", transport=Recording())
+    recorded.del_ip("10.0.0.5")
+    assert TOKEN not in repr(recorded) + seen[0]
+    assert "namespaces/pve" in repr(recorded)
