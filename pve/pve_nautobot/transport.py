@@ -105,6 +105,10 @@ class HttpTransport:
         """A pool for one request: closing it closes the connection, even if the server would keep it open."""
         pool: HTTPConnectionPool
         if not tls:
+            if self._fingerprint:
+                raise FingerprintMismatch(
+                    f"{host}:{port} without TLS has no certificate to compare with the pinned fingerprint"
+                )
             pool = HTTPConnectionPool(host, port, deadline=deadline)
             pool.ConnectionCls = _Connection
             return pool

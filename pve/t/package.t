@@ -116,6 +116,9 @@ like($listed, qr!root/root .* \Q$_\E$!m, "$_ is in the package") for qw(
     ./usr/share/doc/pve-nautobot-ipam/README.md
 );
 
+my $depends = succeeds('list the dependencies', 'dpkg-deb', '--field', $deb, 'Depends');
+like($depends, qr/\bpython3-urllib3 \(>= 1\.26\.12\)/, 'depends on the client\'s HTTP library');
+
 dpkg('PVE is installed', '--install', pve_package('1.0'));
 is_deeply(registered(), [], 'not registered before the installation');
 dpkg('the package is installed', '--install', $deb);

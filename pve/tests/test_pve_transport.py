@@ -366,6 +366,13 @@ def test_a_wrong_fingerprint_fails_before_the_token_is_sent(
     assert tls_server.requests == []
 
 
+def test_a_pinned_fingerprint_rules_out_plain_http(server: StubServer) -> None:
+    with pytest.raises(FingerprintMismatch):
+        HttpTransport("00" * 32).send(Request("GET", f"{server.url}/", {}, None, 5))
+    server.close()
+    assert server.requests == []
+
+
 def test_an_unknown_ca_fails_before_the_token_is_sent(tls_server: StubServer) -> None:
     tls_server.answer(200, STATUS)
     error = error_of(client(tls_server.url).verify)
