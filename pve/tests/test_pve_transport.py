@@ -208,6 +208,7 @@ def test_a_trickled_body_does_not_extend_the_deadline(server: StubServer) -> Non
 def raw_server(serve: Callable[[socket.socket], None]) -> Iterator[str]:
     """Accepts one connection, passes it to `serve`; yields host:port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(30)
 
         def accept() -> None:
             connection, _ = listener.accept()
@@ -233,8 +234,8 @@ def trickle(connection: socket.socket, data: bytes, *, seconds: float = 10) -> N
     ("scheme", "serve", "body"),
     [
         ("http", lambda connection: trickle(connection, b"HTTP/1.1 200 OK"), None),
-        ("http", lambda connection: connection.recv(1) and time.sleep(1.5), b" " * 50_000_000),
-        ("https", lambda connection: connection.recv(1) and time.sleep(1.5), None),
+        ("http", lambda connection: connection.recv(1) and time.sleep(3), b" " * 50_000_000),
+        ("https", lambda connection: all(iter(lambda: connection.recv(65536), b"")), None),
         (
             "https",
             lambda connection: connection.recv(1) and trickle(connection, b"\x16\x03\x03\x40\x00" + b"\x02" * 99),
@@ -250,7 +251,7 @@ def test_every_step_shares_one_deadline(
         began = time.monotonic()
         with pytest.raises(RequestTimeout):
             HttpTransport().send(Request("POST", f"{scheme}://{address}/", {}, body, 0.6))
-        assert time.monotonic() - began < 1.2
+        assert time.monotonic() - began < 2.5
 
 
 def test_no_connection_is_made_after_the_deadline(server: StubServer) -> None:
