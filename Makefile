@@ -54,7 +54,7 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict nautobot_pve_ipam/free_addresses.py nautobot_pve_ipam/errors.py pve/pve_nautobot
 
-$(READY): pyproject.toml
+$(READY): pyproject.toml pve/pve_nautobot/__init__.py
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null || \
 	  { echo "This needs Python 3.10 to 3.13: $(PYTHON) is not one of them; name another with make PYTHON=python3.12."; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \

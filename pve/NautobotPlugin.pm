@@ -1,4 +1,4 @@
-# Proxmox VE's IPAM interface on Nautobot with the App nautobot-pve-ipam: every hook is one HTTP
+# Proxmox VE's IPAM interface to Nautobot with the App nautobot-pve-ipam: each hook is a single HTTP
 # request. Installed as PVE/Network/SDN/Ipams/NautobotPlugin.pm, see README.md.
 package PVE::Network::SDN::Ipams::NautobotPlugin;
 
@@ -22,32 +22,32 @@ sub properties {
 
     my $properties = {
         url => {
-            description => "Nautobot's API root, as in https://nautobot.example.com/api",
+            description => "Nautobot's API root, for example https://nautobot.example.com/api",
             type => 'string',
         },
         token => {
-            description => "Nautobot API token of the user this cluster acts as",
+            description => "API token of the Nautobot user that this cluster acts as",
             type => 'string',
         },
         namespace => {
             description =>
-                "Nautobot namespace that holds the prefixes and addresses of this PVE",
+                "Nautobot namespace for the prefixes and addresses of this PVE cluster",
             type => 'string',
-            pattern => '[!-~]([ -~]*[!-~])?', # ipams.cfg has no encoding: ASCII alone is safe
+            pattern => '[!-~]([ -~]*[!-~])?', # ipams.cfg has no encoding: only ASCII is safe
             maxLength => 255,
         },
         fingerprint => get_standard_option(
             'fingerprint-sha256',
             {
-                description => "SHA-256 fingerprint of Nautobot's certificate, for one that no"
-                    . " authority known to this node has signed",
+                description => "SHA-256 fingerprint of Nautobot's certificate, if this node"
+                    . " does not trust its CA",
                 optional => 1,
             },
         ),
     };
 
-    # PVE::SectionConfig dies when a property is declared twice and lets all plugins use what one
-    # declares. Which of ours exist already differs between PVE releases, so look.
+    # PVE::SectionConfig dies if a property is declared twice; all plugins share the declarations.
+    # Which of ours are already declared depends on the PVE release, so check.
     my $shared = $class->private();
     my @declared = ($shared->{propertyList});
     for my $plugin (values $shared->{plugins}->%*) {
@@ -79,7 +79,7 @@ sub add_subnet {
 sub update_subnet {
     my ($class, $plugin_config, $subnetid, $subnet, $old_subnet, $noerr) = @_;
 
-    # Nautobot is told the new state, it finds the differences itself
+    # Nautobot gets the new state and works out the changes itself
     eval { put_subnet($plugin_config, $subnet) };
     die "could not update subnet $subnet->{cidr} in Nautobot: $@" if $@ && !$noerr;
 }
@@ -152,7 +152,7 @@ sub add_next_freeip {
         my $params = { guest($hostname, $mac, $vmid), origin($subnet) };
         allocate($plugin_config, $subnet, $params);
     };
-    die "could not get a free address of subnet $subnet->{cidr} from Nautobot: $@"
+    die "could not get a free address in subnet $subnet->{cidr} from Nautobot: $@"
         if $@ && !$noerr;
 
     return $ip;
@@ -174,7 +174,7 @@ sub add_range_next_freeip {
     };
     if (my $err = $@) {
 
-        # undef makes PVE try the subnet's next range, an exception would end its search
+        # undef makes PVE try the subnet's next range; an exception would end the search
         return undef if $noerr || $err =~ m/^409 No free address/;
         die "could not get a free address in $start-$end of subnet $subnet->{cidr}"
             . " from Nautobot: $err";
@@ -221,7 +221,7 @@ sub verify_api {
     my $answer = eval { nautobot_api_request($plugin_config, 'GET', '', undef, 'ready') };
     my $err = $@;
     $err = "$answer->{detail}\n" if !$err && !$answer->{ready};
-    die "could not use namespace '$plugin_config->{namespace}' of $plugin_config->{url}: $err"
+    die "could not use namespace '$plugin_config->{namespace}' at $plugin_config->{url}: $err"
         if $err;
 }
 
@@ -233,9 +233,9 @@ sub on_update_hook {
 
 # helpers
 
-# The cluster's name, undef on a node that is in none. Two clusters may share a namespace: Nautobot
-# keeps them apart by this name. It is read from corosync's configuration, which lies in pmxcfs as
-# ipams.cfg does, and not from pmxcfs' view of the members, which is empty until corosync is up.
+# The cluster's name, undef on a standalone node. Nautobot uses it to tell apart clusters that share
+# a namespace. It is read from corosync's configuration, which is in pmxcfs just like ipams.cfg, and
+# not from pmxcfs' list of members, which is empty until corosync is up.
 sub cluster_name {
     return undef if !eval { require PVE::Corosync };
 
@@ -268,7 +268,7 @@ sub query {
 sub guest {
     my ($hostname, $mac, $vmid) = @_;
 
-    # PVE passes the vmid as text, Nautobot wants a number
+    # PVE passes the vmid as a string, Nautobot expects a number
     return (hostname => $hostname, mac => $mac, vmid => defined($vmid) ? int($vmid) : undef);
 }
 
@@ -278,7 +278,7 @@ sub origin {
     return (zone => $subnet->{zone}, cluster => cluster_name());
 }
 
-# PVE parses the DHCP ranges of an old subnet, those of a new one are still strings.
+# PVE passes the DHCP ranges of an old subnet parsed, those of a new one as strings.
 sub dhcp_ranges {
     my ($subnet) = @_;
 
@@ -309,13 +309,13 @@ sub allocate {
     my $answer = nautobot_api_request($config, 'POST', $path, $params, 'address');
 
     my ($ip) = ($answer->{address} // '') =~ m!^([0-9a-fA-F.:]+)/[0-9]+$!
-        or die "Nautobot's answer names no address\n";
+        or die "Nautobot's response has no valid address\n";
     return $ip;
 }
 
-# The one way to Nautobot. $path is relative to the namespace, $expected names a field that the
-# answer must have. Dies with "CODE SENTENCE\n" when Nautobot refuses: its reason phrase is the
-# sentence, as PVE's api_request keeps nothing else.
+# Sends every request. $path is relative to the namespace, $expected is a field that the response
+# must have. Dies with "CODE MESSAGE\n" if Nautobot refuses: the message is the HTTP reason phrase,
+# because PVE's api_request keeps nothing else of an error response.
 sub nautobot_api_request {
     my ($config, $method, $path, $params, $expected) = @_;
 
@@ -336,11 +336,11 @@ sub nautobot_api_request {
         );
     };
     if (my $err = $@) {
-        die "the answer is not JSON: it is cut off, or $base is not Nautobot's API root\n"
+        die "the response is not JSON: it is incomplete, or $base is not Nautobot's API root\n"
             if $err =~ m/response is not a json/;
         die $err =~ s/^Invalid response from server: //r;
     }
-    die "the answer is empty or not Nautobot's, it has no '$expected'\n"
+    die "the response is empty or not from Nautobot: it has no '$expected'\n"
         if $expected && !(ref($answer) eq 'HASH' && exists($answer->{$expected}));
 
     return $answer;

@@ -1,4 +1,4 @@
-"""`python -m pve_nautobot` is the `pve-nautobot` command."""
+"""`python -m pve_nautobot` runs the `pve-nautobot` command."""
 
 import sys
 

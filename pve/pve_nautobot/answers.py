@@ -1,4 +1,4 @@
-"""What Nautobot answers, as frozen dataclasses. `raw` is the answer as it came; a wrong one is a ProtocolError."""
+"""Nautobot's responses as frozen dataclasses. `raw` is the parsed JSON; an invalid response raises ProtocolError."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 _A = TypeVar("_A", bound="DataclassInstance")
 _KINDS = {"str": (str,), "int": (int,), "bool": (bool,), "str | None": (str, NoneType), "int | None": (int, NoneType)}
-"""What the JSON must hold for a field, by the field's annotation."""
+"""The JSON types allowed for a field, by its annotation."""
 
 
 @dataclass(frozen=True)
 class NamespaceStatus:
-    """`ready`: the token may do all that the hooks need; `missing` lists the permissions it lacks."""
+    """`ready`: the token has every permission that the hooks need; `missing` lists those it lacks."""
 
     namespace: str
     ready: bool
@@ -38,7 +38,7 @@ class NamespaceStatus:
 
 @dataclass(frozen=True)
 class Subnet:
-    """`created`: made by this call; `adopted`: the prefix was there before PVE and is never deleted by it."""
+    """`created`: created by this call; `adopted`: the prefix existed before, so PVE never deletes it."""
 
     id: str
     prefix: str
@@ -62,7 +62,7 @@ class Subnet:
 
 @dataclass(frozen=True)
 class FreeAddress:
-    """An address with its subnet's prefix length that is free at this moment; nothing is reserved."""
+    """An address, with its subnet's prefix length, that is free right now; it is not reserved."""
 
     address: str
     ip_version: int
@@ -75,7 +75,7 @@ class FreeAddress:
 
 @dataclass(frozen=True)
 class Allocation:
-    """An address held for a guest or gateway; `address` has the prefix length, `ip` is the address alone."""
+    """An address allocated to a guest or gateway; `address` includes the prefix length, `ip` does not."""
 
     id: str
     address: str
@@ -101,7 +101,7 @@ class Allocation:
 
 @dataclass(frozen=True)
 class Found:
-    """What a MAC holds: the address PVE takes per family, and every allocation."""
+    """The addresses of a MAC: the one that PVE uses in each address family, and all allocations."""
 
     ip4: str | None
     ip6: str | None
@@ -115,7 +115,7 @@ class Found:
 
 
 def _read(cls: type[_A], answer: object, **given: object) -> _A:
-    """Build a dataclass from the JSON keys that its fields are named after, and from what is given."""
+    """Build a dataclass from the JSON keys named after its fields and from the values given."""
     data = _mapping(answer)
     build: Callable[..., _A] = cls
     plain = [entry for entry in fields(cls) if entry.name not in {"raw", *given}]
@@ -125,24 +125,24 @@ def _read(cls: type[_A], answer: object, **given: object) -> _A:
 
 def _mapping(answer: object) -> Mapping[str, Any]:
     if not isinstance(answer, dict):
-        raise ProtocolError("Nautobot's answer is not the JSON object that was expected: is the App's version right?")
+        raise ProtocolError("Nautobot's response is not a JSON object: check the App's version")
     return answer
 
 
 def _take(data: Mapping[str, Any], key: str, kind: type | tuple[type, ...]) -> Any:
     value = data.get(key)
     if not isinstance(value, kind):
-        raise ProtocolError(f"Nautobot's answer has no usable {key!r}: is the App's version right?")
+        raise ProtocolError(f"Nautobot's response has no valid {key!r}: check the App's version")
     return value
 
 
 def _address(data: Mapping[str, Any]) -> str:
-    """A guest must never get a thing that is no address, whatever the server says."""
+    """A guest must never get something that is not an address, whatever the server sends."""
     text: str = _take(data, "address", str)
     try:
         usable = "/" in text and not ipaddress.ip_interface(text).ip.is_unspecified
     except ValueError:
         usable = False
     if not usable:
-        raise ProtocolError(f"Nautobot's answer {text[:60]!r} is not an address with its prefix length")
+        raise ProtocolError(f"address {text[:60]!r} in Nautobot's response is not an IP address with a prefix length")
     return text

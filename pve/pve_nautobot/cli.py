@@ -1,25 +1,25 @@
 """pve-nautobot: addresses for Proxmox VE guests from Nautobot.
 
-The answer alone goes to stdout, messages to stderr; with --json the answer's JSON, and for an error
-{"error": sentence, "code": .., "status": HTTP status or null}, goes to stdout.
+Only the result goes to stdout, messages go to stderr. With --json, stdout gets the response's JSON or, on error,
+{"error": message, "code": .., "status": HTTP status or null}.
 
-Options stand before or after the verb. Their defaults come from the environment:
-  PVE_NAUTOBOT_URL          Nautobot's root or API root, https://nautobot.example.com/api
+Options may come before or after the verb. Their defaults come from the environment:
+  PVE_NAUTOBOT_URL          Nautobot's root URL or API root, https://nautobot.example.com/api
   PVE_NAUTOBOT_NAMESPACE    the Nautobot namespace
-  PVE_NAUTOBOT_CLUSTER      this PVE's name, where several share the namespace
+  PVE_NAUTOBOT_CLUSTER      the name of this PVE cluster, if several share the namespace
   PVE_NAUTOBOT_FINGERPRINT  SHA-256 of the server's certificate, to pin it
   PVE_NAUTOBOT_TOKEN        the API token, or
-  PVE_NAUTOBOT_TOKEN_FILE   a file with it, mode 600; --token-file goes before both
+  PVE_NAUTOBOT_TOKEN_FILE   a file that contains it, mode 600; --token-file overrides both
 
 Exit status:
   0  done
-  1  anything else (Nautobot refused the values, or failed)
-  2  usage or configuration
-  3  no usable answer: unreachable, time-out, TLS, 502 to 504, not the App
+  1  any other error (Nautobot rejected the values, or failed)
+  2  usage or configuration error
+  3  no usable response: unreachable, timeout, TLS, 502 to 504, not the App
   4  not allowed (401, 403; verify: permissions are missing)
-  5  not found (find: the MAC holds no address)
+  5  not found (find: the MAC has no address)
   6  no free address
-  7  conflict: taken, not empty, not PVE's
+  7  conflict: address taken, subnet not empty, not owned by PVE
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _EXIT_CODES: tuple[tuple[type[PveNautobotError], int], ...] = (
 
 @dataclass(frozen=True)
 class _Output:
-    """`text` for a person, `data` for --json, `note` for stderr."""
+    """`text` for people, `data` for --json, `note` for stderr."""
 
     text: str = ""
     data: Any = None
@@ -62,7 +62,7 @@ class _Output:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit status."""
+    """Run the command and return its exit status."""
     arguments = sys.argv[1:] if argv is None else list(argv)
     as_json = "--json" in arguments
     try:
@@ -90,7 +90,7 @@ def _client(args: argparse.Namespace) -> Client:
     def setting(name: str, required: bool = False) -> str | None:
         value = getattr(args, name, None) or os.environ.get(f"PVE_NAUTOBOT_{name.upper()}")
         if required and not value:
-            raise ConfigurationError(f"{name} is missing: --{name} or PVE_NAUTOBOT_{name.upper()}")
+            raise ConfigurationError(f"{name} is missing: set --{name} or PVE_NAUTOBOT_{name.upper()}")
         return value
 
     return Client(
@@ -109,15 +109,15 @@ def _token(path: str | None) -> str:
         return token
     path = path or os.environ.get("PVE_NAUTOBOT_TOKEN_FILE")
     if not path:
-        raise ConfigurationError("the token is missing: --token-file, PVE_NAUTOBOT_TOKEN or PVE_NAUTOBOT_TOKEN_FILE")
+        raise ConfigurationError("token is missing: set --token-file, PVE_NAUTOBOT_TOKEN or PVE_NAUTOBOT_TOKEN_FILE")
     try:
         if Path(path).stat().st_mode & 0o077:
-            _say(f"warning: token file {path} is open to group or others: chmod 600 {path}")
+            _say(f"warning: token file {path} is accessible to group or others: run chmod 600 {path}")
         return Path(path).read_text(encoding="ascii").strip()
     except OSError as error:
-        raise ConfigurationError(f"token file {path} cannot be read: {error.strerror}") from None
+        raise ConfigurationError(f"cannot read token file {path}: {error.strerror}") from None
     except UnicodeError:
-        raise ConfigurationError(f"token file {path} holds characters that no token has") from None
+        raise ConfigurationError(f"token file {path} contains invalid characters") from None
 
 
 def _allocation(allocation: Allocation) -> _Output:
@@ -136,7 +136,7 @@ def _next_free_ip(client: Client, args: argparse.Namespace) -> _Output:
     ranges = [values.parse_range("--range", text) for text in args.range]
     if args.preview:
         if len(ranges) > 1:
-            raise ConfigurationError("--preview looks at one --range at a time")
+            raise ConfigurationError("--preview accepts only one --range")
         start, end = ranges[0] if ranges else (None, None)
         found = client.preview(
             args.subnet,
@@ -148,7 +148,7 @@ def _next_free_ip(client: Client, args: argparse.Namespace) -> _Output:
         )
         return _Output("\n".join(free.address for free in found), [asdict(free) for free in found])
     if args.limit is not None:
-        raise ConfigurationError("--limit goes with --preview")
+        raise ConfigurationError("--limit requires --preview")
     return _allocation(
         client.next_free_ip(
             args.subnet,
@@ -205,11 +205,11 @@ def _find(client: Client, args: argparse.Namespace) -> _Output:
     addresses = [ip for ip in (found.ip4, found.ip6) if ip]
     if addresses:
         return _Output("\n".join(addresses), found.raw)
-    return _Output("", found.raw, 5, f"{args.mac} holds no address")
+    return _Output("", found.raw, 5, f"{args.mac} has no address")
 
 
 class _Parser(argparse.ArgumentParser):
-    """Errors go the way of all errors, so that --json shows them too; no abbreviations: --host is not --hostname."""
+    """Reports errors like all others, so that --json covers them too. No abbreviations: --host is not --hostname."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(allow_abbrev=False, **options)
@@ -220,7 +220,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _refuse_token(value: str) -> NoReturn:
     raise argparse.ArgumentTypeError(
-        "every user of this machine can read a command line: use --token-file or PVE_NAUTOBOT_TOKEN"
+        "command lines are visible to all users of this machine: use --token-file or PVE_NAUTOBOT_TOKEN"
     )
 
 
@@ -229,8 +229,10 @@ def _parser() -> _Parser:
     for name in ("url", "namespace", "cluster", "fingerprint", "token-file"):
         common.add_argument(f"--{name}", help=f"default: PVE_NAUTOBOT_{name.replace('-', '_').upper()}")
     common.add_argument("--token", type=_refuse_token, help=argparse.SUPPRESS)
-    common.add_argument("--timeout", type=float, metavar="SECONDS", help="for the whole call with its repeats (30)")
-    common.add_argument("--json", action="store_true", help="print the answer's JSON")
+    common.add_argument(
+        "--timeout", type=float, metavar="SECONDS", help="for the whole call including retries (default: 30)"
+    )
+    common.add_argument("--json", action="store_true", help="print the response as JSON")
 
     parser = _Parser(
         prog="pve-nautobot",
@@ -249,49 +251,60 @@ def _parser() -> _Parser:
         return made
 
     def guest(made: _Parser) -> None:
-        made.add_argument("--mac", help="the network device's MAC; asking again with it gives the same address")
+        made.add_argument("--mac", help="MAC of the network device; repeating the request returns the same address")
         made.add_argument("--hostname")
         made.add_argument("--vmid", type=int, help="100 to 999999999")
-        made.add_argument("--zone", help="the SDN zone")
+        made.add_argument("--zone", help="SDN zone")
 
-    verb("verify", _verify, "is the namespace there, may the token do all that PVE needs")
+    verb("verify", _verify, "check that the namespace exists and the token has the permissions PVE needs")
 
     made = verb(
-        "next-free-ip", _next_free_ip, "take the lowest free address of SUBNET (10.0.0.0/24, 10.0.0.0-24)", "subnet"
+        "next-free-ip",
+        _next_free_ip,
+        "allocate the lowest free address in SUBNET (10.0.0.0/24 or 10.0.0.0-24)",
+        "subnet",
     )
     made.add_argument(
-        "--range", action="append", default=[], metavar="START-END", help="only in it; repeatable, in order"
+        "--range",
+        action="append",
+        default=[],
+        metavar="START-END",
+        help="search only this range; repeatable, searched in order",
     )
     made.add_argument("--offset", type=int, default=0, metavar="N", help="skip N free addresses")
     made.add_argument("--exclude", action="append", default=[], metavar="X", help="address, CIDR or a-b; repeatable")
     guest(made)
-    made.add_argument("--preview", action="store_true", help="show what is free, take nothing; the guest is ignored")
-    made.add_argument("--limit", type=int, metavar="N", help="with --preview: show N (1)")
+    made.add_argument(
+        "--preview", action="store_true", help="show what is free without allocating it; guest options are ignored"
+    )
+    made.add_argument("--limit", type=int, metavar="N", help="with --preview: how many addresses to show (default: 1)")
 
-    made = verb("release", _release, "give an address back", "ip")
-    made.add_argument("--zone", help="the SDN zone")
+    made = verb("release", _release, "release an address", "ip")
+    made.add_argument("--zone", help="SDN zone")
 
     for name in ("add-subnet", "update-subnet"):
-        made = verb(name, _put_subnet, "register a subnet, or bring it up to date; '' clears a value", "cidr")
+        made = verb(name, _put_subnet, "create or update a subnet; '' clears a value", "cidr")
         made.add_argument("--zone", required=True)
         made.add_argument("--vnet", required=True)
         made.add_argument("--gateway", metavar="IP")
-        made.add_argument("--dhcp-range", action="append", metavar="START-END", help="repeatable; all that there are")
+        made.add_argument(
+            "--dhcp-range", action="append", metavar="START-END", help="repeatable; replaces all existing ranges"
+        )
         made.add_argument("--snat", action=argparse.BooleanOptionalAction, default=None)
         made.add_argument("--dns-zone-prefix")
-        made.add_argument("--adopt", action="store_true", help="take over a prefix that Nautobot has already")
+        made.add_argument("--adopt", action="store_true", help="take over a prefix that already exists in Nautobot")
 
-    made = verb("del-subnet", _del_subnet, "remove a subnet that holds no guests", "cidr")
+    made = verb("del-subnet", _del_subnet, "delete a subnet that has no guests", "cidr")
     made.add_argument("--zone")
     made.add_argument("--vnet")
 
-    made = verb("add-ip", _add_ip, "take this address", "ip")
+    made = verb("add-ip", _add_ip, "allocate this address", "ip")
     guest(made)
-    made.add_argument("--gateway", action="store_true", help="it is the subnet's gateway")
+    made.add_argument("--gateway", action="store_true", help="mark it as the subnet's gateway")
     made.add_argument("--vnet")
 
-    guest(verb("update-ip", _update_ip, "change what is known of an address's guest", "ip"))
+    guest(verb("update-ip", _update_ip, "change the guest details of an address", "ip"))
 
-    made = verb("find", _find, "the addresses that a MAC holds", "mac")
-    made.add_argument("--zone", help="the SDN zone")
+    made = verb("find", _find, "show the addresses of a MAC", "mac")
+    made.add_argument("--zone", help="SDN zone")
     return parser

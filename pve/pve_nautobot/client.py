@@ -1,8 +1,8 @@
-"""The client: one method per hook of PVE's IPAM interface, each one HTTP call, safely repeated.
+"""The client: one method per hook of PVE's IPAM interface, each a single HTTP request that is safe to retry.
 
-A call is repeated (at most twice, within `timeout`) when no answer came or the server is out of service, and only
-where a repeat cannot take a second address: every verb of the contract is idempotent but POST, and each POST
-carries an Idempotency-Key that its repeats carry too.
+A request is retried (at most twice, within `timeout`) if no response arrives or the server is unavailable. A retry
+never allocates a second address: every method of the API is idempotent except POST, and all attempts of a POST
+carry the same Idempotency-Key.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from .transport import HttpTransport, Request, Response, Transport
 from .values import UNCHANGED, Range, Unchanged
 
 _PAUSES = (0.5, 1.0)
-"""Seconds before the first and the second repeat; a Retry-After may lengthen them."""
+"""Seconds before the first and the second retry; Retry-After may extend them."""
 
 
 class Client:
-    """Addresses of one namespace.
+    """The addresses of one namespace.
 
-    `url`: Nautobot's root or its API root. `cluster`: this PVE's name, where several share a namespace.
-    `fingerprint`: SHA-256 of the server's certificate, which is then the only one accepted, whoever signed it.
-    `timeout`: seconds for a call with all its repeats; an attempt that may be followed by another gets half of what
-    is left. Every method raises the errors of `errors`: ConfigurationError before any request, TransportError,
-    ApiError. Optional arguments that are None are not sent.
+    `url`: Nautobot's root URL or API root. `cluster`: the name of this PVE cluster, if several share the namespace.
+    `fingerprint`: SHA-256 of the server's certificate; no other is accepted, even if a trusted CA signed it.
+    `timeout`: seconds for a call including its retries; an attempt that may be retried gets half of the time left.
+    Every method raises the exceptions in `errors`: ConfigurationError before any request, TransportError, ApiError.
+    Optional arguments that are None are not sent.
     """
 
     def __init__(
@@ -52,11 +52,11 @@ class Client:
         if not namespace:
             raise ConfigurationError("namespace is empty")
         if not (math.isfinite(timeout) and timeout > 0):
-            raise ConfigurationError(f"timeout {timeout} is not a number of seconds above 0")
+            raise ConfigurationError(f"timeout {timeout} is not a positive number of seconds")
         pinned = values.fingerprint(fingerprint) if fingerprint else None
         self._base = f"{values.base_url(url)}namespaces/{quote(namespace, safe='')}/"
         if pinned and not self._base.startswith("https:"):
-            raise ConfigurationError(f"fingerprint: {url!r} is not https, there is no certificate to compare")
+            raise ConfigurationError(f"fingerprint: url {url!r} is not https, so there is no certificate to compare")
         self._token = values.token(token)
         self._cluster = cluster or None
         self._timeout = timeout
@@ -65,10 +65,10 @@ class Client:
         self._clock = clock
 
     def __repr__(self) -> str:
-        return f"<Client of {self._base}>"
+        return f"<Client for {self._base}>"
 
     def verify(self) -> NamespaceStatus:
-        """Whether the namespace is there and the token may do what the hooks need."""
+        """Whether the namespace exists and the token has the permissions that the hooks need."""
         return NamespaceStatus.from_json(self._call("GET", "")[0])
 
     def put_subnet(
@@ -83,9 +83,9 @@ class Client:
         dns_zone_prefix: str | Unchanged | None = UNCHANGED,
         adopt: bool = False,
     ) -> Subnet:
-        """PVE's add_subnet and update_subnet. None and () clear. `adopt`: take over a prefix that is there already.
+        """PVE's add_subnet and update_subnet. None and () clear a value. `adopt`: take over an existing prefix.
 
-        The gateway's address is registered by add_ip with `gateway`, as PVE does it.
+        To register the gateway's address, call add_ip with `gateway`, as PVE does.
         """
         net = values.subnet("subnet", subnet)
         body = {
@@ -106,7 +106,7 @@ class Client:
         return Subnet.from_json(answer, created=created)
 
     def del_subnet(self, subnet: str, *, zone: str | None = None, vnet: str | None = None) -> None:
-        """Also succeeds when it is gone already. Conflict while it holds more than gateways."""
+        """Succeeds if it is already gone. Raises Conflict while it holds anything but gateways."""
         net = values.subnet("subnet", subnet)
         self._call("DELETE", _subnet_path(net), query={"zone": zone, "vnet": vnet, "cluster": self._cluster})
 
@@ -124,17 +124,17 @@ class Client:
         vmid: int | None = None,
         zone: str | None = None,
     ) -> Allocation:
-        """PVE's add_next_freeip and add_range_next_freeip: take the lowest free address.
+        """PVE's add_next_freeip and add_range_next_freeip: allocate the lowest free address.
 
-        Bounds are inclusive; `ranges` instead of them are searched in their order. `offset`: free addresses to skip
-        first. `exclude`: addresses, CIDRs or `a-b`. A `mac` that holds an address there gets that one again
-        (`created` is False). Raises NoFreeAddress when all is taken.
+        Bounds are inclusive; `ranges`, given instead of them, are searched in order. `offset`: free addresses to skip
+        first. `exclude`: addresses, CIDRs or `a-b`. A `mac` that already has an address there gets the same one
+        (`created` is False). Raises NoFreeAddress if there is none.
         """
         net = values.subnet("subnet", subnet)
         start, end = values.bounds("range", net, range_start, range_end)
         several = values.ranges("range", net, ranges)
         if several and (start or end):
-            raise ConfigurationError("range: give either range_start and range_end, or ranges")
+            raise ConfigurationError("range: give either range_start and range_end or ranges, not both")
         body = {
             "range_start": start,
             "range_end": end,
@@ -156,7 +156,7 @@ class Client:
         exclude: Iterable[str] = (),
         limit: int = 1,
     ) -> tuple[FreeAddress, ...]:
-        """The next `limit` (1 or more) free addresses; takes none of them."""
+        """The next `limit` (1 or more) free addresses, without allocating them."""
         net = values.subnet("subnet", subnet)
         start, end = values.bounds("range", net, range_start, range_end)
         query = {
@@ -168,7 +168,7 @@ class Client:
         }
         answer, _ = self._call("GET", f"{_subnet_path(net)}next-free-ip/", query=query)
         if not isinstance(answer, list):
-            raise ProtocolError("Nautobot's answer is not the JSON list that was expected: is the App's version right?")
+            raise ProtocolError("Nautobot's response is not a JSON list: check the App's version")
         return tuple(FreeAddress.from_json(entry) for entry in answer)
 
     def add_ip(
@@ -182,7 +182,7 @@ class Client:
         zone: str | None = None,
         vnet: str | None = None,
     ) -> Allocation:
-        """Take this address. Conflict when another guest holds it."""
+        """Allocate this address. Raises Conflict if another guest has it."""
         body = {**self._guest(mac, hostname, vmid, zone), "gateway": gateway, "vnet": vnet}
         answer, created = self._call("PUT", _ip_path(ip), body=_known(body))
         return Allocation.from_json(answer, created=created)
@@ -196,18 +196,18 @@ class Client:
         vmid: int | None = None,
         zone: str | None = None,
     ) -> Allocation:
-        """Change what is known of the guest. NotFound when the address is not held."""
+        """Change the details of the guest. Raises NotFound if the address is not allocated."""
         if hostname is None and mac is None and vmid is None:
-            raise ConfigurationError("nothing to change: give a hostname, mac or vmid")
+            raise ConfigurationError("nothing to change: give hostname, mac or vmid")
         answer, _ = self._call("PATCH", _ip_path(ip), body=_known(self._guest(mac, hostname, vmid, zone)))
         return Allocation.from_json(answer, created=False)
 
     def del_ip(self, ip: str, *, zone: str | None = None) -> None:
-        """Release an address; also succeeds when it is free already. Conflict when it is not PVE's."""
+        """Release an address. Succeeds if it is already free. Raises Conflict if it is not PVE's to release."""
         self._call("DELETE", _ip_path(ip), query={"zone": zone, "cluster": self._cluster})
 
     def get_ips_from_mac(self, mac: str, *, zone: str | None = None) -> Found:
-        """What a MAC holds, nothing found being an answer too."""
+        """The addresses of a MAC; finding none is not an error."""
         query = {"mac": values.mac("mac", mac), "zone": zone, "cluster": self._cluster}
         return Found.from_json(self._call("GET", "ips/", query=query)[0])
 
@@ -223,7 +223,7 @@ class Client:
     def _call(
         self, method: str, path: str, *, query: Mapping[str, Any] | None = None, body: Mapping[str, Any] | None = None
     ) -> tuple[Any, bool]:
-        """The answer's JSON (None for none), and whether something was created."""
+        """The response's JSON (None if empty), and whether something was created."""
         headers = {
             "Authorization": f"Token {self._token}",
             "Accept": "application/json",
@@ -262,21 +262,21 @@ class Client:
         try:
             return json.loads(response.body)
         except (ValueError, RecursionError):
-            what = "a web page" if response.body.lstrip()[:1] == b"<" else "something that is not JSON"
-            raise ProtocolError(f"{self._base} answered {what}: is the url right and the App installed?") from None
+            what = "a web page" if response.body.lstrip()[:1] == b"<" else "a body that is not JSON"
+            raise ProtocolError(f"{self._base} returned {what}: check the url and that the App is installed") from None
 
     def _error(self, response: Response) -> ApiError | ProtocolError:
-        """What a status outside 200 to 299 means; the App's sentence where there is one, else the reason phrase."""
+        """The error for a status outside 200-299, with the App's message if there is one, else the reason phrase."""
         if response.status < 400:
             where = self._clean(response.headers.get("location", "elsewhere"))
-            return ProtocolError(f"{self._base} redirects to {where}: not followed, correct the url")
+            return ProtocolError(f"{self._base} redirects to {where}, which is not followed: correct the url")
         try:
             data = json.loads(response.body)
         except (ValueError, RecursionError):
             data = None
         if not isinstance(data, dict):
             if response.status == 404:
-                return ProtocolError(f"{self._base} is no address of the App: is the url right and the App installed?")
+                return ProtocolError(f"{self._base} was not found: check the url and that the App is installed")
             data = {"detail": f"HTTP {response.status} {response.reason}"}
         if "detail" in data:
             code, detail = str(data.get("code", f"http_{response.status}")), str(data["detail"])
@@ -288,7 +288,7 @@ class Client:
         return api_error(response.status, self._clean(code), self._clean(detail), retry_after)
 
     def _clean(self, text: str) -> str:
-        """One printable line, fit for a terminal, that does not repeat the token should a proxy echo it."""
+        """One printable line, safe for a terminal, with the token masked in case a proxy echoes it."""
         line = "".join(char if char.isprintable() else " " for char in text).replace(self._token, "***")
         return " ".join(line.split())[:500]
 

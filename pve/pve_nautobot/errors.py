@@ -1,20 +1,20 @@
-"""Everything the client raises.
+"""Every exception that the client raises.
 
 PveNautobotError
-|-- ConfigurationError      wrong input, found before any request
-|-- TransportError          no usable answer came
-|   |-- ConnectError        refused, no route, unknown host, no TLS
-|   |-- RequestTimeout      no answer in time
+|-- ConfigurationError      invalid input, caught before any request
+|-- TransportError          no usable response
+|   |-- ConnectError        connection refused, no route, unknown host, TLS failure
+|   |-- RequestTimeout      no response in time
 |   |-- CertificateError    the server's certificate is not trusted
 |   |   `-- FingerprintMismatch
-|   `-- ProtocolError       an answer that is not the App's: HTML, no JSON, a redirect
-|       `-- CutOff          the connection broke before the answer was complete
-`-- ApiError                Nautobot's refusal: status, code and sentence
+|   `-- ProtocolError       a response that is not the App's: HTML, invalid JSON, a redirect
+|       `-- CutOff          the connection broke before the response was complete
+`-- ApiError                Nautobot refused: status, code and message
     |-- NotAuthorized       401, 403
     |-- NotFound            404
     |-- Conflict            409
     |   `-- NoFreeAddress
-    `-- Unavailable         502, 503, 504: Nautobot or a proxy before it is out of service
+    `-- Unavailable         502, 503, 504: Nautobot, or a proxy in front of it, is unavailable
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import ClassVar
 
 
 class PveNautobotError(Exception):
-    """`code` is for machines, `str()` for people; `repeatable` tells that a second attempt may succeed."""
+    """`code` is for programs, `str()` for people; `repeatable` means that a retry may succeed."""
 
     code = "error"
     status: int | None = None
@@ -66,7 +66,7 @@ class CutOff(ProtocolError):
 
 
 class ApiError(PveNautobotError):
-    """Nautobot said no: HTTP `status`, machine `code`, the sentence `detail`."""
+    """Nautobot refused: HTTP `status`, machine-readable `code`, message `detail`."""
 
     def __init__(self, status: int, code: str, detail: str) -> None:
         super().__init__(detail)
@@ -92,7 +92,7 @@ class NoFreeAddress(Conflict):
 
 
 class Unavailable(ApiError):
-    """`retry_after`: the seconds the server asks to wait, None when it did not say."""
+    """`retry_after`: how many seconds the server asks the client to wait, None if it does not say."""
 
     repeatable = True
 
@@ -102,7 +102,7 @@ class Unavailable(ApiError):
 
 
 def api_error(status: int, code: str, detail: str, retry_after: float | None = None) -> ApiError:
-    """The member of the tree that fits an HTTP status and the App's code."""
+    """The exception for an HTTP status and the App's error code."""
     if status in (502, 503, 504):
         return Unavailable(status, code, detail, retry_after)
     if code == "no_free_address":

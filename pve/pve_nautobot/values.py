@@ -1,4 +1,4 @@
-"""Input, checked before any request: each check returns the form that is sent or raises ConfigurationError."""
+"""Input validation, before any request: each function returns the value to send or raises ConfigurationError."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Unchanged(enum.Enum):
 
 
 UNCHANGED: Final = Unchanged.UNCHANGED
-"""Leave this property as it is, where None would clear it."""
+"""Leaves a property as it is, where None would clear it."""
 
 
 def _ip(field: str, value: str, typed: str | None = None) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
@@ -34,21 +34,21 @@ def _ip(field: str, value: str, typed: str | None = None) -> ipaddress.IPv4Addre
 
 
 def address(field: str, value: str) -> str:
-    """An address without mask, in canonical form."""
+    """An address without prefix length, in canonical form."""
     return str(_ip(field, value))
 
 
 def host(field: str, value: str) -> str:
-    """The address of `10.0.0.100` and of `10.0.0.100/24`, the form in which Nautobot gives addresses."""
+    """The address in `10.0.0.100` or in `10.0.0.100/24`, the form that Nautobot returns."""
     bare, slash, length = value.partition("/")
     ip = _ip(field, bare, typed=value)
     if slash and not (_is_number(length) and int(length) <= ip.max_prefixlen):
-        raise ConfigurationError(f"{field} {value!r} has no valid prefix length")
+        raise ConfigurationError(f"{field} {value!r} has an invalid prefix length")
     return str(ip)
 
 
 def subnet(field: str, value: str) -> Network:
-    """`10.0.0.0/24` or PVE's `10.0.0.0-24`, IPv6 likewise; no bits set behind the mask."""
+    """`10.0.0.0/24` or PVE's `10.0.0.0-24`, IPv6 likewise; host bits must be zero."""
     net, _, length = value.replace("/", "-").rpartition("-")
     try:
         if not net or not _is_number(length) or "%" in net:
@@ -59,7 +59,7 @@ def subnet(field: str, value: str) -> Network:
 
 
 def bounds(field: str, within: Network, start: str | None, end: str | None) -> tuple[str | None, str | None]:
-    """Inclusive bounds in a subnet, either may be missing."""
+    """Inclusive bounds within a subnet; either may be missing."""
     first = None if start is None else _ip(f"{field} start", start)
     last = None if end is None else _ip(f"{field} end", end)
     for ip in (first, last):
@@ -71,16 +71,16 @@ def bounds(field: str, within: Network, start: str | None, end: str | None) -> t
 
 
 def ranges(field: str, within: Network, pairs: Iterable[Range]) -> list[dict[str, str | None]]:
-    """Ranges of a subnet in the form that the App takes."""
+    """Ranges of a subnet in the App's format."""
     checked = (bounds(field, within, start, end) for start, end in pairs)
     return [{"start": start, "end": end} for start, end in checked]
 
 
 def parse_range(field: str, value: str) -> Range:
-    """`START-END` as typed by a person."""
+    """`START-END` as typed by a user."""
     start, dash, end = value.partition("-")
     if not dash:
-        raise ConfigurationError(f"{field} {value!r} is not of the form START-END")
+        raise ConfigurationError(f"{field} {value!r} does not have the form START-END")
     return address(f"{field} start", start.strip()), address(f"{field} end", end.strip())
 
 
@@ -95,7 +95,7 @@ def excluded(field: str, value: str) -> str:
 
 
 def mac(field: str, value: str) -> str:
-    """Any usual spelling of a MAC; `bc:24:11:00:00:01` is sent."""
+    """A MAC in any common notation; sent as `bc:24:11:00:00:01`."""
     if not _MAC.fullmatch(value):
         raise ConfigurationError(f"{field} {value!r} is not a MAC address such as BC:24:11:00:00:01")
     digits = re.sub(r"[:.-]", "", value).lower()
@@ -103,9 +103,9 @@ def mac(field: str, value: str) -> str:
 
 
 def number(field: str, value: int, low: int, high: int | None = None) -> int:
-    """An integer of `low` or more, up to and including `high`."""
+    """An integer from `low` up to and including `high`, if there is one."""
     if value < low or (high is not None and value > high):
-        raise ConfigurationError(f"{field} {value} is not {f'{low} to {high}' if high else f'{low} or more'}")
+        raise ConfigurationError(f"{field} {value} is not {f'between {low} and {high}' if high else f'at least {low}'}")
     return value
 
 
@@ -114,31 +114,33 @@ def vmid(field: str, value: int) -> int:
 
 
 def fingerprint(value: str) -> str:
-    """SHA-256 of a certificate, 64 hex digits with or without colons, in lower case without."""
+    """A certificate's SHA-256, with or without colons; returned as 64 lower-case hex digits."""
     digits = value.replace(":", "").lower()
     if not re.fullmatch(r"[0-9a-f]{64}", digits):
-        raise ConfigurationError(f"fingerprint {value!r} is not a SHA-256: 64 hexadecimal digits, colons allowed")
+        raise ConfigurationError(
+            f"fingerprint {value!r} is not a SHA-256 of 64 hexadecimal digits, with or without colons"
+        )
     return digits
 
 
 def base_url(value: str) -> str:
-    """The App's API below Nautobot's root or API root, both accepted: `https://nautobot.example.com[/api]`."""
+    """The App's API root, from Nautobot's root URL or API root: `https://nautobot.example.com[/api]`."""
     if "@" in value:
-        raise ConfigurationError("url: a user or password in the url is not supported, use a token")
+        raise ConfigurationError("url: a user name or password in the url is not supported, use a token")
     try:
         parts = urlsplit(value)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         usable = False
     if not usable or parts.query or parts.fragment or not re.fullmatch(r"[!-~]+", value):
-        raise ConfigurationError(f"url {value!r} is not of the form https://nautobot.example.com/api")
+        raise ConfigurationError(f"url {value!r} does not have the form https://nautobot.example.com/api")
     return f"{value.rstrip('/').removesuffix('/api').rstrip('/')}/api/plugins/pve-ipam/"
 
 
 def token(value: str) -> str:
-    """Printable ASCII without blanks; the value is never repeated in a message."""
+    """Printable ASCII without spaces; never repeated in an error message."""
     if not re.fullmatch(r"[!-~]+", value):
-        raise ConfigurationError("the token is empty or holds blanks or characters that no token has")
+        raise ConfigurationError("token is empty or contains spaces or invalid characters")
     return value
 
 

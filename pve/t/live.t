@@ -1,6 +1,6 @@
-# The life of subnets and guests as PVE plays it, through NautobotPlugin.pm, against a Nautobot with
-# the App. NAUTOBOT_URL is its root, NAUTOBOT_TOKEN a superuser's token; NAUTOBOT_NAMESPACE begins
-# the names of the namespaces made here, PVE_CLUSTER is the cluster PVE plays (none if unset).
+# The life cycle of subnets and guests as in PVE, through NautobotPlugin.pm, against a Nautobot with
+# the App. NAUTOBOT_URL is its root URL, NAUTOBOT_TOKEN the token of a superuser. NAUTOBOT_NAMESPACE
+# is a name prefix for the namespaces created here, PVE_CLUSTER the cluster's name (none if unset).
 use strict;
 use warnings;
 
@@ -22,7 +22,7 @@ for my $name (qw(NAUTOBOT_URL NAUTOBOT_TOKEN)) {
 my $plugin = 'PVE::Network::SDN::Ipams::NautobotPlugin';
 my $stem = join('-', $ENV{NAUTOBOT_NAMESPACE} // 'pve', 'perl', time(), $$);
 
-# Nautobot's own REST: what PVE cannot do, and the look at what is really there.
+# Nautobot's own REST API: for what PVE cannot do, and to inspect the outcome.
 sub nautobot {
     my ($method, $path, $data) = @_;
 
@@ -41,7 +41,7 @@ sub nautobot {
 
 my @namespaces;
 
-# The configuration of an IPAM entry with a namespace of its own.
+# Creates a namespace, returns the configuration of an IPAM entry for it.
 sub new_entry {
     my ($suffix) = @_;
 
@@ -55,7 +55,7 @@ sub new_entry {
     };
 }
 
-# What Nautobot holds in an entry's namespace, apart from any App.
+# What Nautobot has in an entry's namespace, according to its core API.
 sub holds {
     my ($entry) = @_;
 
@@ -82,10 +82,10 @@ sub holds_exactly {
         addresses => [sort @$addresses],
         ranges => [sort @$ranges],
     };
-    is_deeply(holds($entry), $expected, "Nautobot holds: $name");
+    is_deeply(holds($entry), $expected, "Nautobot has: $name");
 }
 
-# Calls a hook, which must make one request and not die.
+# Calls a hook, which must send one request and not die.
 sub hook {
     my ($name, @args) = @_;
 
@@ -96,19 +96,19 @@ sub hook {
     return wantarray ? @result : $result[0];
 }
 
-# Calls a hook that Nautobot must refuse with a message like $says, and again with $noerr.
+# Calls a hook that Nautobot must reject with a message like $says, then again with $noerr.
 sub refuses {
     my ($says, $name, @args) = @_;
 
     $PVEStandIn::requests = 0;
     eval { $plugin->$name(@args) };
-    like($@, $says, "$name refuses");
+    like($@, $says, "$name is rejected");
     is($PVEStandIn::requests, 1, "$name is one request");
     eval { $plugin->$name(@args, 1) };
-    is($@, '', "$name with noerr stays silent");
+    is($@, '', "$name with noerr does not die");
 }
 
-# A subnet as PVE hands it to the hooks.
+# A subnet as PVE passes it to the hooks.
 sub subnet {
     my ($cidr, %more) = @_;
 
@@ -136,8 +136,8 @@ sub parsed {
 
 sub mac { return sprintf('BC:24:11:00:00:%02X', $_[0]) }
 
-# What PVE does for a guest's start in a subnet with DHCP ranges: one after the other until one has
-# an address.
+# What PVE does for a new guest in a subnet with DHCP ranges: it tries one range after another until
+# one has a free address.
 sub start_guest {
     my ($entry, $subnet, $n) = @_;
 
@@ -156,13 +156,13 @@ sub register_gateway {
     hook('add_ip', $entry, $subnet->{id}, $subnet, @args);
 }
 
-# One family's addresses: $at->('10') is the address with that last part.
+# Address families: $at->('10') is the subnet's address that ends in 10.
 my %family = (
     4 => { cidr => '10.20.0.0/24', at => sub {"10.20.0.$_[0]"}, length => 24 },
     6 => { cidr => '2001:db8:20::/64', at => sub {"2001:db8:20::$_[0]"}, length => 64 },
 );
 
-# The whole life in one family, beside what others may have in the namespace.
+# The whole life cycle in one address family; the namespace may contain other objects.
 sub life {
     my ($entry, $version) = @_;
 
@@ -184,7 +184,7 @@ sub life {
     );
     my $id = $subnet->{id};
 
-    for my $time ('created', 'created again, as after a time-out') {
+    for my $time ('created', 'created again, as after a timeout') {
         hook('add_subnet', $entry, $id, $subnet);
         register_gateway($entry, $subnet);
         holds_exactly($entry, $time, [$cidr], [$held->('1')], [$span->('10-11', '20-21')]);
@@ -196,11 +196,11 @@ sub life {
         'a new guest has no address',
     );
     is(start_guest($entry, $subnet, 1), $at->('10'), 'first guest');
-    is(start_guest($entry, $subnet, 1), $at->('10'), 'the same MAC, the same address');
+    is(start_guest($entry, $subnet, 1), $at->('10'), 'same MAC, same address');
     is(start_guest($entry, $subnet, 2), $at->('11'), 'second guest fills the first range');
     is(start_guest($entry, $subnet, 3), $at->('20'), 'third guest is in the second range');
     is(start_guest($entry, $subnet, 4), $at->('21'), 'fourth guest fills it');
-    is(start_guest($entry, $subnet, 5), undef, 'no range has one for the fifth');
+    is(start_guest($entry, $subnet, 5), undef, 'no range has an address for the fifth');
 
     my @explicit = ($id, $subnet, $at->('50'));
     hook('add_ip', $entry, @explicit, 'guest6', mac(6), 106, undef);
@@ -214,7 +214,7 @@ sub life {
         'GET',
         "plugins/pve-ipam/namespaces/$entry->{namespace}/ips/?mac=$mac",
     )->{results}->[0];
-    is_deeply([$known->@{qw(hostname vmid)}], ['renamed', 106], 'the new name, the vmid');
+    is_deeply([$known->@{qw(hostname vmid)}], ['renamed', 106], 'new name and vmid');
 
     my $guests = [qw(10 11 20 21 50)];
     my $new_gateway = $version == 6 ? 'fe' : '254';
@@ -241,7 +241,7 @@ sub life {
     for my $n (1 .. 5, 8) {
         my $ip = (hook('get_ips_from_mac', $entry, mac($n), 'simple1'))[$version == 4 ? 0 : 1];
         ok($ip, "guest $n is found by its MAC") or next;
-        ok(hook('del_ip', $entry, $id, $other_ranges, $ip), "guest $n is gone") for 1 .. 2;
+        ok(hook('del_ip', $entry, $id, $other_ranges, $ip), "guest $n is deleted") for 1 .. 2;
     }
     holds_exactly(
         $entry, 'no guest', [$cidr], [$held->($new_gateway)],
@@ -251,7 +251,7 @@ sub life {
     my $plain = { %$moved, 'dhcp-range' => undef };
     hook('update_subnet', $entry, $id, $plain, parsed($other_ranges));
     my $ip = hook('add_next_freeip', $entry, $id, $plain, 'guest9', mac(9), 109);
-    is($ip, $at->('1'), 'without ranges the first free host');
+    is($ip, $at->('1'), 'without ranges, the first free host address');
     holds_exactly($entry, 'no range', [$cidr], [$held->($new_gateway, '1')], []);
     hook('del_ip', $entry, $id, $plain, $ip);
 
@@ -264,7 +264,7 @@ sub life {
 my $entry = new_entry('a');
 my $neighbour = new_entry('b');
 
-subtest 'the entry is saved' => sub {
+subtest 'saving the entry' => sub {
     hook('on_update_hook', $_) for $entry, $neighbour;
     eval { $plugin->on_update_hook({ %$entry, namespace => "$stem-none" }) };
     like($@, qr/^could not use namespace '$stem-none' .*: 404 /, 'no such namespace');
@@ -282,14 +282,17 @@ for my $version (4, 6) {
         );
         my $theirs = sub {
             holds_exactly(
-                $neighbour, 'the neighbour\'s',
+                $neighbour, 'the objects of the neighbour',
                 [$cidr], [map { $at->($_) . "/$length" } qw(1 10)],
                 [$at->('10') . '-' . $at->('11')],
             );
         };
         hook('add_subnet', $neighbour, $subnet->{id}, $subnet);
         register_gateway($neighbour, $subnet);
-        is(start_guest($neighbour, $subnet, 1), $at->('10'), 'a neighbour with the first MAC');
+        is(
+            start_guest($neighbour, $subnet, 1), $at->('10'),
+            'the neighbour has a guest with the same MAC'
+        );
         $theirs->();
 
         life($entry, $version);
@@ -299,7 +302,7 @@ for my $version (4, 6) {
         is($found[$version == 4 ? 0 : 1], $at->('10'), 'the neighbour is still found');
         hook('del_ip', $neighbour, $subnet->{id}, $subnet, $at->('10'));
         hook('del_subnet', $neighbour, $subnet->{id}, $subnet);
-        holds_exactly($neighbour, 'nothing of the neighbour', [], [], []);
+        holds_exactly($neighbour, 'nothing in the neighbour\'s namespace', [], [], []);
     };
 }
 
@@ -318,7 +321,10 @@ subtest 'dual stack' => sub {
     }
     my @ips = map { start_guest($entry, $_, 1) } @subnets;
     is_deeply(\@ips, ['10.20.0.10', '2001:db8:20::10'], 'one address of each family');
-    is_deeply([hook('get_ips_from_mac', $entry, mac(1), 'simple1')], \@ips, 'both by its MAC');
+    is_deeply(
+        [hook('get_ips_from_mac', $entry, mac(1), 'simple1')], \@ips,
+        'both found by MAC'
+    );
     is_deeply(
         [hook('get_ips_from_mac', $entry, mac(1), 'other')],
         [undef, undef],
@@ -329,24 +335,24 @@ subtest 'dual stack' => sub {
     is_deeply(
         [hook('get_ips_from_mac', $entry, mac(1), 'simple1')],
         [undef, $ips[1]],
-        'IPv6 alone',
+        'only IPv6',
     );
     hook('del_ip', $entry, $subnets[1]->{id}, $subnets[1], $ips[1]);
     hook('del_subnet', $entry, $_->{id}, $_) for @subnets;
     holds_exactly($entry, 'nothing', [], [], []);
 };
 
-subtest 'point to point, the gateway outside' => sub {
+subtest 'point to point, gateway outside the subnet' => sub {
     my $subnet = subnet('10.30.0.7/32', gateway => '10.99.0.1');
     hook('add_subnet', $entry, $subnet->{id}, $subnet);
     my @guest = ('guest1', mac(1), 101);
     is(
         hook('add_next_freeip', $entry, $subnet->{id}, $subnet, @guest), '10.30.0.7',
-        'its address'
+        'its only address'
     );
     my @second = ($subnet->{id}, $subnet, 'guest2', mac(2), 102);
     refuses(
-        qr!^could not get .* of subnet 10\.30\.0\.7/32 .*: 409 No free address!,
+        qr!^could not get .* in subnet 10\.30\.0\.7/32 .*: 409 No free address!,
         'add_next_freeip', $entry, @second,
     );
     hook('del_ip', $entry, $subnet->{id}, $subnet, '10.30.0.7');
@@ -383,10 +389,10 @@ subtest 'two clusters on one prefix' => sub {
 };
 
 END {
-    # a namespace that a failed test left full cannot go; the failure is what matters then
+    # a namespace that a failed test did not empty cannot be deleted; the failure matters more
     for my $id (@namespaces) {
         eval { nautobot('DELETE', "ipam/namespaces/$id/") };
-        diag("a namespace is left behind: $@") if $@;
+        diag("a namespace was left behind: $@") if $@;
     }
 }
 

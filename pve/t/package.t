@@ -1,5 +1,5 @@
-# The Debian package: built, then taken through install, an upgrade of PVE and removal by dpkg in a
-# directory of its own, beside a package that brings an Ipams.pm of PVE's shape.
+# The Debian package: built, then installed, kept through a PVE upgrade and removed by dpkg in a
+# directory of its own, alongside a stand-in for the package that ships PVE's Ipams.pm.
 use strict;
 use warnings;
 
@@ -8,7 +8,7 @@ use File::Temp qw(tempdir);
 use FindBin qw($Bin);
 use Test::More;
 
-# PVE's modules for the registration's trial load
+# PVE's modules, for the test load by pve-nautobot-register
 $ENV{PERL5LIB} = "$Bin/lib";
 
 my $root = tempdir(CLEANUP => 1);
@@ -45,8 +45,8 @@ sub succeeds {
     return $said;
 }
 
-# Debian's byte compiler does not know dpkg's --root: it would look for our files in this machine's
-# own directories
+# Debian's byte compiler ignores dpkg's --root: it would look for our files in this machine's own
+# directories
 for my $tool (qw(py3compile py3clean pypy3compile)) {
     spew("$work/bin/$tool", "#!/bin/sh\n");
     chmod(0755, "$work/bin/$tool");
@@ -59,7 +59,7 @@ sub dpkg {
     return succeeds($name, 'dpkg', "--root=$root", '--force-script-chrootless', @args);
 }
 
-# PVE's package of this version
+# PVE's package in this version
 sub pve_package {
     my ($version) = @_;
 
@@ -92,8 +92,8 @@ sub registered {
 
 make_path(map {"$root/var/lib/dpkg/$_"} qw(info updates triggers));
 
-# what the package needs is there: dpkg would hold back its trigger otherwise
-my @needed = qw(libjson-perl liburi-perl perl python3);
+# the dependencies count as installed: dpkg would hold back the trigger otherwise
+my @needed = qw(libjson-perl liburi-perl perl python3 python3-urllib3);
 spew("$root/var/lib/dpkg/info/$_.list", '') for @needed;
 spew("$root/var/lib/dpkg/status", join("\n", map { <<"TEXT" } @needed));
 Package: $_
@@ -102,13 +102,13 @@ Maintainer: test <test\@example.com>
 Architecture: all
 Multi-Arch: allowed
 Version: 9
-Description: stands for the real one
+Description: stand-in
 TEXT
 
 succeeds('make deb', 'make', '-C', "$Bin/..", 'deb', "BUILD=$work/build");
 my ($deb) = glob("$work/build/*.deb");
-my $listed = succeeds('contents', 'dpkg-deb', '--contents', $deb);
-like($listed, qr!root/root .* \Q$_\E$!m, "$_ is in it") for qw(
+my $listed = succeeds('list the contents', 'dpkg-deb', '--contents', $deb);
+like($listed, qr!root/root .* \Q$_\E$!m, "$_ is in the package") for qw(
     ./usr/share/perl5/PVE/Network/SDN/Ipams/NautobotPlugin.pm
     ./usr/sbin/pve-nautobot-register
     ./usr/bin/pve-nautobot
@@ -116,26 +116,29 @@ like($listed, qr!root/root .* \Q$_\E$!m, "$_ is in it") for qw(
     ./usr/share/doc/pve-nautobot-ipam/README.md
 );
 
+my $depends = succeeds('list the dependencies', 'dpkg-deb', '--field', $deb, 'Depends');
+like($depends, qr/\bpython3-urllib3 \(>= 1\.26\.12\)/, 'depends on the client\'s HTTP library');
+
 dpkg('PVE is installed', '--install', pve_package('1.0'));
-is_deeply(registered(), [], 'PVE knows nothing of us');
+is_deeply(registered(), [], 'not registered before the installation');
 dpkg('the package is installed', '--install', $deb);
-is_deeply(registered(), \@lines, 'registered at install');
+is_deeply(registered(), \@lines, 'registered at installation');
 
 my ($version) = succeeds('its version', 'dpkg-deb', '--field', $deb, 'Version');
 $ENV{PYTHONPATH} = "$root/usr/lib/python3/dist-packages";
 is(
     succeeds('pve-nautobot runs', "$root/usr/bin/pve-nautobot", '--version') =~ s/^\S+ //r,
     $version,
-    'the client has the version of the package',
+    'the client and the package have the same version',
 );
 
 dpkg('PVE is upgraded', '--install', pve_package('1.1'));
-is_deeply(registered(), \@lines, 'registered again after the upgrade');
+is_deeply(registered(), \@lines, 'registered again after the PVE upgrade');
 
 spew("$root/etc/pve/sdn/ipams.cfg", "nautobot: main\n\turl https://n/api\n");
 my $said = dpkg('the package is removed', '--remove', 'pve-nautobot-ipam');
-like($said, qr/ipams\.cfg still has entries of type nautobot/, 'warned of entries left');
-is_deeply(registered(), [], 'PVE knows nothing of us again');
+like($said, qr/ipams\.cfg still has entries of type nautobot/, 'warns about remaining entries');
+is_deeply(registered(), [], 'not registered after the removal');
 ok(!-e "$root/usr/share/perl5/PVE/Network/SDN/Ipams/NautobotPlugin.pm", 'the plugin is gone');
 
 done_testing();

@@ -1,5 +1,5 @@
-# Each hook of NautobotPlugin.pm against a scripted server: the one request it makes, what it
-# returns, what it says when the answer is an error or not an answer at all.
+# Each hook of NautobotPlugin.pm against a scripted server: the single request it makes, what it
+# returns, and its error message if the response is an error or invalid.
 use strict;
 use warnings;
 
@@ -66,7 +66,7 @@ my $nothing_known = {
     dhcp_ranges => [],
 };
 
-# every hook with a guest's or subnet's facts, as PVE calls it; $noerr comes last
+# arguments of every hook as PVE passes them; $noerr would come last
 my $call = {
     add_subnet => ['simple1-10.0.0.0-24', $subnet],
     update_subnet =>
@@ -83,7 +83,7 @@ my $call = {
     on_update_hook => [],
 };
 
-# Runs one hook against one scripted answer: (returned list, error, request)
+# Runs one hook against one scripted response: (returned list, error, request)
 sub run {
     my ($answer, $hook, @args) = @_;
 
@@ -131,7 +131,7 @@ subtest 'subnets' => sub {
         'update_subnet', $call->{update_subnet}->@*,
     );
     asks(
-        'ranges parsed already',
+        'ranges already parsed',
         $ok->($subnet_made),
         'PUT', @subnet,
         'update_subnet', 'id', { %$subnet, 'dhcp-range' => $parsed_ranges }, $subnet,
@@ -189,7 +189,7 @@ subtest 'free addresses' => sub {
     is_deeply($result, ['10.0.0.100'], 'without mask');
 
     ($result) = asks(
-        'for nobody known, IPv6',
+        'without guest, IPv6',
         $created->($made6),
         'POST', 'subnets/2001:db8::-64/next-free-ip/', { @nobody, @origin },
         'add_next_freeip', 'simple1-2001:db8::-64', $bare6, undef, undef, undef,
@@ -209,8 +209,8 @@ subtest 'free addresses' => sub {
         ScriptedServer::answer('409 No free address in 10.0.0.100-10.0.0.109 of 10.0.0.0/24');
     ($result, my $error) =
         run($full, 'add_range_next_freeip', $call->{add_range_next_freeip}->@*);
-    is($error, '', 'a full range is no error');
-    is_deeply($result, [undef], 'a full range: undef, PVE tries the next');
+    is($error, '', 'a full range is not an error');
+    is_deeply($result, [undef], 'a full range: undef, so PVE tries the next one');
 
     ($result, $error) = run($full, 'add_next_freeip', $call->{add_next_freeip}->@*);
     like(
@@ -232,7 +232,7 @@ subtest 'addresses of a MAC' => sub {
     is_deeply($result, [undef, undef], 'undef for none');
 };
 
-subtest 'a node without cluster' => sub {
+subtest 'a standalone node' => sub {
     local $PVEStandIn::cluster = undef;
     asks(
         'deleted',
@@ -249,7 +249,7 @@ subtest 'a node without cluster' => sub {
     );
 };
 
-subtest 'the entry is saved' => sub {
+subtest 'saving the entry' => sub {
     for my $hook (qw(verify_api on_update_hook)) {
         asks(
             'ready', $ok->({ ready => JSON::true, detail => 'Fine.' }), 'GET', '', undef,
@@ -267,8 +267,8 @@ subtest 'the entry is saved' => sub {
     }
 };
 
-# What went wrong, the raw answer, what every hook must then say. A hook that needs no answer (a
-# deletion) can't miss one.
+# Failure, raw response, expected error message of every hook, whether only hooks that use the
+# response body (all but deletions) notice.
 my $html = '<html><body>Sign in</body></html>';
 my @faults = (
     [
@@ -281,26 +281,26 @@ my @faults = (
     ['closed', '', qr/500 Server closed connection/],
     [
         'cut off', ScriptedServer::answer('200 OK', '{"address": "10.0', 900),
-        qr/not JSON.*cut off/
+        qr/not JSON.*incomplete/
     ],
     ['empty', ScriptedServer::answer('200 OK', ''), qr/is empty/, 1],
-    ['other JSON', $ok->([]), qr/not Nautobot's/, 1],
-    ['other object', $ok->({ count => 0 }), qr/not Nautobot's/, 1],
+    ['other JSON', $ok->([]), qr/not from Nautobot/, 1],
+    ['other object', $ok->({ count => 0 }), qr/not from Nautobot/, 1],
 );
 my %without_answer = map { $_ => 1 } qw(del_subnet del_ip);
 my %no_subnet = map { $_ => 1 } qw(get_ips_from_mac verify_api on_update_hook);
 
 for my $hook (sort keys %$call) {
-    subtest "$hook fails clearly" => sub {
+    subtest "$hook: error messages" => sub {
         for my $fault (@faults) {
             my ($name, $answer, $says, $only_with_answer) = @$fault;
             next if $only_with_answer && $without_answer{$hook};
 
             my ($result, $error) = run($answer, $hook, $call->{$hook}->@*);
-            like($error, $says, "$name: says so");
+            like($error, $says, "$name: message");
             like($error, qr/^could not [^\n]+\n$/, "$name: one line");
             like($error, qr!10\.0\.0\.0/24!, "$name: names the subnet") if !$no_subnet{$hook};
-            unlike($error, qr/secret/, "$name: the token stays out");
+            unlike($error, qr/secret/, "$name: token not shown");
 
             next if $hook eq 'verify_api' || $hook eq 'on_update_hook';
             ($result, $error) = run($answer, $hook, $call->{$hook}->@*, 1);
@@ -310,29 +310,29 @@ for my $hook (sort keys %$call) {
     };
 }
 
-subtest 'no address in the answer' => sub {
+subtest 'no address in the response' => sub {
     for my $hook (qw(add_next_freeip add_range_next_freeip)) {
         for my $address (undef, '', '0', '10.0.0.100', 'none/24', {}) {
             my (undef, $error) = run($ok->({ address => $address }), $hook, $call->{$hook}->@*);
-            like($error, qr!subnet 10\.0\.0\.0/24 .*names no address\n$!, "$hook dies");
+            like($error, qr!subnet 10\.0\.0\.0/24 .*has no valid address\n$!, "$hook dies");
         }
     }
 };
 
-subtest 'Nautobot down' => sub {
+subtest 'Nautobot is down' => sub {
     my $config = { url => 'http://127.0.0.1:1/api', token => 'secret', namespace => 'lab' };
     for my $hook (sort keys %$call) {
         $PVEStandIn::requests = 0;
         eval { $plugin->$hook($config, $call->{$hook}->@*) };
-        like($@, qr/^could not .*: 500 Can't connect to 127\.0\.0\.1:1/, "$hook says so");
-        is($PVEStandIn::requests, 1, "$hook does not try again");
+        like($@, qr/^could not .*: 500 Can't connect to 127\.0\.0\.1:1/, "$hook: message");
+        is($PVEStandIn::requests, 1, "$hook does not retry");
     }
 };
 
 subtest 'no gateway to delete' => sub {
     $PVEStandIn::requests = 0;
     ok($plugin->del_ip({}, 'id', $subnet, undef), 'true');
-    is($PVEStandIn::requests, 0, 'nothing asked');
+    is($PVEStandIn::requests, 0, 'no request');
 };
 
 subtest 'fingerprint' => sub {
@@ -342,7 +342,7 @@ subtest 'fingerprint' => sub {
     my $config =
         { url => 'https://h/api', token => 't', namespace => 'n', fingerprint => 'AB:CD' };
     $plugin->add_subnet($config, $call->{add_subnet}->@*);
-    is($seen[4], 'AB:CD', 'handed to PVE, which pins it');
+    is($seen[4], 'AB:CD', 'passed to PVE, which pins it');
 };
 
 {
@@ -357,7 +357,7 @@ subtest 'fingerprint' => sub {
     sub options { return { url => {}, token => {} } }
 }
 
-subtest 'registered beside PVE\'s own plugins' => sub {
+subtest 'registered alongside PVE\'s own plugins' => sub {
     my $base = 'PVE::Network::SDN::Ipams::Plugin';
     my $untouched = { $PVE::Network::SDN::Ipams::Plugin::shared->{propertyList}->%* };
     for my $others ([], ['PVE::Network::SDN::Ipams::PhpIpamPlugin']) {
@@ -365,17 +365,17 @@ subtest 'registered beside PVE\'s own plugins' => sub {
             { propertyList => {%$untouched}, plugins => {} };
         $_->register() for @$others, $plugin;
 
-        # asked first: PVE asks the plugins in any order
+        # called before init: PVE calls the plugins in no particular order
         is(
             !$plugin->properties()->{url}, !!@$others,
-            'url is ours if no other plugin declares it'
+            'url is declared only if no other plugin does'
         );
         eval { $base->init() };
-        is($@, '', 'no property is declared twice, none is missing');
+        is($@, '', 'no property is declared twice or missing');
         is($base->lookup('nautobot'), $plugin, 'found by its type');
         my $list = $base->private()->{propertyList};
         ok($list->{namespace}->{description}, 'namespace is described');
-        is(!!$list->{url}->{description}, !@$others, "url is described where it is ours");
+        is(!!$list->{url}->{description}, !@$others, "url is described if it is declared here");
     }
 };
 

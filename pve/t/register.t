@@ -1,4 +1,4 @@
-# pve-nautobot-register on a file of the shape of PVE's Ipams.pm: what it changes, what it refuses.
+# pve-nautobot-register on a file like PVE's Ipams.pm: what it changes and what it rejects.
 use strict;
 use warnings;
 
@@ -40,7 +40,7 @@ sub options { return { url => {}, token => {} } }
 1;
 TEXT
 
-# A node's module directory with this Ipams.pm: (directory, Ipams.pm)
+# A node's module directory with this Ipams.pm: (directory, path of Ipams.pm)
 sub node {
     my ($content) = @_;
 
@@ -68,7 +68,7 @@ sub slurp {
     return join('', <$in>);
 }
 
-# (exit code, what it said)
+# (exit code, output)
 sub register {
     my ($file, @args) = @_;
 
@@ -84,11 +84,11 @@ sub does {
 
     my ($got, $said) = register($file, $arg);
     is($got, $code, "$arg: exit code") or diag($said);
-    like($said, $says, "$arg: says so");
-    is(slurp($file), $content, "$arg: the file") if defined($content);
+    like($said, $says, "$arg: output");
+    is(slurp($file), $content, "$arg: file content") if defined($content);
 }
 
-subtest 'a life' => sub {
+subtest 'install, upgrade and remove' => sub {
     my ($dir, $file) = node($text);
     chmod(0640, $file);
 
@@ -101,7 +101,7 @@ subtest 'a life' => sub {
 
     my $type = q{print PVE::Network::SDN::Ipams::Plugin->lookup('nautobot')};
     my $found = `$^X -I'$dir' -e "require PVE::Network::SDN::Ipams; $type"`;
-    is($found, 'PVE::Network::SDN::Ipams::NautobotPlugin', 'PVE knows the type');
+    is($found, 'PVE::Network::SDN::Ipams::NautobotPlugin', 'PVE finds the type');
 
     my $upgraded = $text . "# a newer release\n";
     spew($file, $upgraded);
@@ -112,7 +112,7 @@ subtest 'a life' => sub {
     is_deeply([glob("$dir/PVE/Network/SDN/.nautobot*")], [], 'nothing left beside it');
 };
 
-subtest 'one of the two lines' => sub {
+subtest 'only one of the two lines' => sub {
     for my $half (split(/^/, $patched)) {
         next if $half !~ m/Nautobot/;
         my (undef, $file) = node($patched =~ s/^\Q$half\E//mr);
@@ -123,7 +123,7 @@ subtest 'one of the two lines' => sub {
     }
 };
 
-subtest 'a file it does not know' => sub {
+subtest 'an unsupported file' => sub {
     my $without_use = $text =~ s/^use .*::Plugin;\n//mr;
     my $without_init = $text =~ s/^.*init.*\n//mr;
     my $twice = $text =~ s/^(.*init.*\n)/$1$1/mr;
@@ -143,17 +143,17 @@ subtest 'a change that would break PVE' => sub {
 
     spew($plugin, "package PVE::Network::SDN::Ipams::NautobotPlugin; broken(;\n");
     does(
-        $file, '--install', 2, qr/does not load, it stays as it was: .*syntax error at/s,
+        $file, '--install', 2, qr/does not load, so it was left unchanged: .*syntax error at/s,
         $text
     );
     unlink($plugin);
-    does($file, '--install', 2, qr/NautobotPlugin\.pm is not there/, $text);
+    does($file, '--install', 2, qr/NautobotPlugin\.pm is missing/, $text);
     is_deeply([glob("$dir/PVE/Network/SDN/.nautobot*")], [], 'nothing left beside it');
 };
 
 subtest 'a machine where PVE\'s modules do not load' => sub {
     my (undef, $file) = node($text =~ s/PVEStandIn/PVE::Absent/r);
-    does($file, '--install', 0, qr/^not tried: .*^registered in/ms);
+    does($file, '--install', 0, qr/^not tested: .*^registered in/ms);
     does($file, '--check', 0, qr/^registered/);
 };
 

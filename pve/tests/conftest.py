@@ -1,4 +1,4 @@
-"""Makes the client importable without installing it, and gives tests a server and a certificate of their own."""
+"""Makes the client importable without installation and provides a stub server and a certificate."""
 
 import subprocess
 import sys
@@ -10,18 +10,18 @@ import pytest
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]
 
-from answering_server import AnsweringServer, Certificate  # noqa: E402
+from stub_server import Certificate, StubServer  # noqa: E402
 
 
 @pytest.fixture
-def server() -> Iterator[AnsweringServer]:
-    with AnsweringServer() as running:
+def server() -> Iterator[StubServer]:
+    with StubServer() as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    """A self-signed certificate for 127.0.0.1, made by openssl as an admin would."""
+    """A self-signed certificate for 127.0.0.1, created with openssl."""
     folder = tmp_path_factory.mktemp("tls")
     made = Certificate(folder / "cert.pem", folder / "key.pem")
     command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
@@ -32,6 +32,6 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 
 
 @pytest.fixture
-def tls_server(certificate: Certificate) -> Iterator[AnsweringServer]:
-    with AnsweringServer(certificate) as running:
+def tls_server(certificate: Certificate) -> Iterator[StubServer]:
+    with StubServer(certificate) as running:
         yield running

@@ -1,4 +1,4 @@
-"""The command: verbs, exit codes, what goes to stdout and what to stderr, and where the token may come from."""
+"""The command: verbs, exit codes, output on stdout and stderr, sources of the token."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from answering_server import ALLOCATION, BASE, FOUND, STATUS, SUBNET, AnsweringServer
 from pve_nautobot.cli import main
+from stub_server import ALLOCATION, BASE, FOUND, STATUS, SUBNET, StubServer
 
 NET = f"{BASE}/subnets/10.0.0.0-24/"
 TOKEN = "s3cret-t0ken"
 
 
 @pytest.fixture(autouse=True)
-def environment(server: AnsweringServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def environment(server: StubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("PVE_NAUTOBOT_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PVE_NAUTOBOT_URL", f"{server.url}/api")
@@ -27,7 +27,7 @@ def environment(server: AnsweringServer, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 VERBS: dict[str, tuple[Any, str, str, Any, str]] = {
-    "verify": (STATUS, "GET", f"{BASE}/", None, "pve: ready (Nautobot 3.2.7, App 0.1.0)"),
+    "verify": (STATUS, "GET", f"{BASE}/", None, "pve: ready (Nautobot 3.2.7, App 1.2.3)"),
     "next-free-ip 10.0.0.0/24": (ALLOCATION, "POST", f"{NET}next-free-ip/", {}, "10.0.0.100/24"),
     (
         "next-free-ip 10.0.0.0-24 --range 10.0.0.100-10.0.0.150 --range 10.0.0.5-10.0.0.9 --offset 2"
@@ -136,14 +136,14 @@ VERBS: dict[str, tuple[Any, str, str, Any, str]] = {
 
 @pytest.mark.parametrize("as_json", [False, True])
 @pytest.mark.parametrize("line", VERBS)
-def test_each_verb_is_one_request_and_prints_the_answer_alone(
-    server: AnsweringServer, capsys: pytest.CaptureFixture[str], line: str, as_json: bool
+def test_each_verb_sends_one_request_and_prints_only_the_result(
+    server: StubServer, capsys: pytest.CaptureFixture[str], line: str, as_json: bool
 ) -> None:
     answer, method, path, body, text = VERBS[line]
     server.answer(204) if answer is None else server.answer(200, answer)
     assert main(line.split() + ["--json"] * as_json) == 0
-    (asked,) = server.asked
-    assert (asked.method, asked.path, asked.body) == (method, path, body)
+    (request,) = server.requests
+    assert (request.method, request.path, request.body) == (method, path, body)
     out, err = capsys.readouterr()
     assert err == ""
     if as_json:
@@ -165,8 +165,8 @@ def test_each_verb_is_one_request_and_prints_the_answer_alone(
         (503, "unavailable", 3),
     ],
 )
-def test_exit_codes_of_refusals(
-    server: AnsweringServer, capsys: pytest.CaptureFixture[str], status: int, code: str, expected: int
+def test_exit_codes_of_api_errors(
+    server: StubServer, capsys: pytest.CaptureFixture[str], status: int, code: str, expected: int
 ) -> None:
     server.answer(status, {"detail": "The sentence.", "code": code}, headers={"Retry-After": "3600"})
     assert main(["next-free-ip", "10.0.0.0/24"]) == expected
@@ -177,32 +177,32 @@ def test_exit_codes_of_refusals(
     assert err == "pve-nautobot: The sentence.\n"
 
 
-def test_unreachable(server: AnsweringServer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unreachable_server(server: StubServer, capsys: pytest.CaptureFixture[str]) -> None:
     server.close()
     assert main(["--json", "--timeout", "0.4", "verify"]) == 3
     failure = json.loads(capsys.readouterr().out)
     assert (failure["code"], failure["status"]) == ("connect", None)
 
 
-def test_slow(server: AnsweringServer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_timeout(server: StubServer, capsys: pytest.CaptureFixture[str]) -> None:
     server.answer(200, STATUS, hold=server.release)
     assert main(["verify", "--timeout", "0.2"]) == 3
     assert "did not answer in time" in capsys.readouterr().err
 
 
-def test_web_page(server: AnsweringServer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_html_response(server: StubServer, capsys: pytest.CaptureFixture[str]) -> None:
     server.answer(200, b"<html></html>")
     assert main(["verify"]) == 3
     assert "a web page" in capsys.readouterr().err
 
 
-def test_another_certificate(tls_server: AnsweringServer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fingerprint_mismatch(tls_server: StubServer, capsys: pytest.CaptureFixture[str]) -> None:
     tls_server.answer(200, STATUS)
     assert main(["--url", tls_server.url, "--fingerprint", "00" * 32, "verify"]) == 3
-    assert "another certificate" in capsys.readouterr().err
+    assert "does not match the pinned fingerprint" in capsys.readouterr().err
 
 
-def test_verify_names_the_missing_permissions(server: AnsweringServer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verify_lists_missing_permissions(server: StubServer, capsys: pytest.CaptureFixture[str]) -> None:
     server.answer(200, {**STATUS, "ready": False, "missing": ["ipam.add_ipaddress"], "detail": "Not allowed enough."})
     assert main(["verify"]) == 4
     out, err = capsys.readouterr()
@@ -210,10 +210,10 @@ def test_verify_names_the_missing_permissions(server: AnsweringServer, capsys: p
     assert err == "pve-nautobot: Not allowed enough. Missing: ipam.add_ipaddress.\n"
 
 
-def test_find_nothing(server: AnsweringServer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_find_without_result(server: StubServer, capsys: pytest.CaptureFixture[str]) -> None:
     server.answer(200, {"ip4": None, "ip6": None, "results": []})
     assert main(["find", "BC:24:11:00:00:01"]) == 5
-    assert capsys.readouterr() == ("", "pve-nautobot: BC:24:11:00:00:01 holds no address\n")
+    assert capsys.readouterr() == ("", "pve-nautobot: BC:24:11:00:00:01 has no address\n")
 
 
 @pytest.mark.parametrize(
@@ -238,12 +238,12 @@ def test_find_nothing(server: AnsweringServer, capsys: pytest.CaptureFixture[str
         ("verify --timeout 0", "timeout"),
     ],
 )
-def test_usage(server: AnsweringServer, capsys: pytest.CaptureFixture[str], line: str, named: str) -> None:
+def test_usage_errors(server: StubServer, capsys: pytest.CaptureFixture[str], line: str, named: str) -> None:
     assert main([*line.split(), "--json"]) == 2
     out, err = capsys.readouterr()
     assert named in err
     assert json.loads(out)["code"] == "configuration"
-    assert server.asked == []
+    assert server.requests == []
 
 
 @pytest.mark.parametrize("missing", ["URL", "NAMESPACE", "TOKEN"])
@@ -253,16 +253,16 @@ def test_missing_settings(capsys: pytest.CaptureFixture[str], monkeypatch: pytes
     assert f"PVE_NAUTOBOT_{missing}" in capsys.readouterr().err
 
 
-def test_options_go_before_the_environment(server: AnsweringServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_options_override_the_environment(server: StubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PVE_NAUTOBOT_URL", "https://elsewhere.example.com")
     monkeypatch.setenv("PVE_NAUTOBOT_CLUSTER", "dc1")
     server.answer(204)
     assert main(["--url", server.url, "--namespace", "other", "release", "10.0.0.5"]) == 0
-    assert server.asked[0].path == "/api/plugins/pve-ipam/namespaces/other/ips/10.0.0.5/?cluster=dc1"
+    assert server.requests[0].path == "/api/plugins/pve-ipam/namespaces/other/ips/10.0.0.5/?cluster=dc1"
 
 
-def test_the_fingerprint_comes_from_the_environment_too(
-    tls_server: AnsweringServer, certificate: Any, monkeypatch: pytest.MonkeyPatch
+def test_fingerprint_from_the_environment(
+    tls_server: StubServer, certificate: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PVE_NAUTOBOT_FINGERPRINT", certificate.fingerprint)
     tls_server.answer(200, STATUS)
@@ -271,7 +271,7 @@ def test_the_fingerprint_comes_from_the_environment_too(
 
 @pytest.mark.parametrize("by_option", [True, False])
 def test_token_file(
-    server: AnsweringServer,
+    server: StubServer,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
@@ -285,15 +285,15 @@ def test_token_file(
         monkeypatch.delenv("PVE_NAUTOBOT_TOKEN")
         monkeypatch.setenv("PVE_NAUTOBOT_TOKEN_FILE", str(file))
     assert main(["verify", *(["--token-file", str(file)] if by_option else [])]) == 0
-    assert server.asked[0].headers["authorization"] == "Token from-the-file"
+    assert server.requests[0].headers["authorization"] == "Token from-the-file"
     assert capsys.readouterr().err == ""
     file.chmod(0o640)
     assert main(["verify", "--token-file", str(file)]) == 0
-    assert f"{file} is open to group or others" in capsys.readouterr().err
+    assert f"{file} is accessible to group or others" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\xff\xfe", b"two words"])
-def test_unusable_token_file(capsys: pytest.CaptureFixture[str], tmp_path: Path, content: bytes | None) -> None:
+def test_invalid_token_file(capsys: pytest.CaptureFixture[str], tmp_path: Path, content: bytes | None) -> None:
     file = tmp_path / "token"
     if content is not None:
         file.write_bytes(content)
@@ -305,25 +305,25 @@ def test_unusable_token_file(capsys: pytest.CaptureFixture[str], tmp_path: Path,
 
 
 @pytest.mark.parametrize("line", [["--token", "on-the-line", "verify"], ["verify", "--token=on-the-line"]])
-def test_no_option_takes_the_token(
-    server: AnsweringServer, capsys: pytest.CaptureFixture[str], line: list[str]
+def test_the_token_is_not_accepted_on_the_command_line(
+    server: StubServer, capsys: pytest.CaptureFixture[str], line: list[str]
 ) -> None:
     assert main([*line, "--json"]) == 2
     out, err = capsys.readouterr()
     assert "--token-file" in err
     assert "on-the-line" not in out + err
-    assert server.asked == []
+    assert server.requests == []
 
 
 @pytest.mark.parametrize("status", [200, 401, 502])
-def test_the_token_is_never_printed(server: AnsweringServer, capsys: pytest.CaptureFixture[str], status: int) -> None:
+def test_the_token_is_never_printed(server: StubServer, capsys: pytest.CaptureFixture[str], status: int) -> None:
     server.answer(status, {"detail": f"Token {TOKEN}", "code": TOKEN}, headers={"Retry-After": "3600"})
     assert main(["--json", "release", "10.0.0.5"]) in (0, 3, 4)
     out, err = capsys.readouterr()
     assert TOKEN not in out + err
 
 
-def test_it_runs_as_a_module_and_documents_its_exit_codes() -> None:
+def test_the_help_of_the_module_documents_the_exit_codes() -> None:
     run = subprocess.run(
         [sys.executable, "-m", "pve_nautobot", "--help"],
         cwd=Path(__file__).resolve().parent.parent,
@@ -334,7 +334,7 @@ def test_it_runs_as_a_module_and_documents_its_exit_codes() -> None:
     for meaning in (
         "0  done",
         "2  usage",
-        "3  no usable answer",
+        "3  no usable response",
         "4  not allowed",
         "6  no free address",
         "7  conflict",

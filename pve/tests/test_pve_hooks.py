@@ -1,4 +1,4 @@
-"""Each hook is one request of exactly the contract's method, path and body, and its answer is understood."""
+"""Each hook sends one request with the specified method, path and body, and parses the response."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from answering_server import ALLOCATION, BASE, FOUND, STATUS, SUBNET, AnsweringServer
 from pve_nautobot import Client, FreeAddress
 from pve_nautobot.errors import ConfigurationError, ProtocolError
+from stub_server import ALLOCATION, BASE, FOUND, STATUS, SUBNET, StubServer
 
 NET = f"{BASE}/subnets/10.0.0.0-24/"
 NEXT = f"{NET}next-free-ip/"
@@ -40,14 +40,14 @@ HOOKS: dict[str, tuple[Callable[[Client], Any], Any, str, str, Any]] = {
             "adopt": True,
         },
     ),
-    "update_subnet leaves the rest": (
+    "update_subnet leaves the rest unchanged": (
         lambda c: c.put_subnet("10.0.0.0-24", "simple1", "vnet0", snat=False),
         SUBNET,
         "PUT",
         NET,
         {"zone": "simple1", "vnet": "vnet0", "snat": False},
     ),
-    "update_subnet clears": (
+    "update_subnet clears values": (
         lambda c: c.put_subnet("10.0.0.0-24", "z", "v", gateway=None, dhcp_ranges=[], dns_zone_prefix=None),
         SUBNET,
         "PUT",
@@ -68,7 +68,7 @@ HOOKS: dict[str, tuple[Callable[[Client], Any], Any, str, str, Any]] = {
         NEXT,
         {"mac": MAC.lower(), "hostname": "web", "vmid": 100, "zone": "simple1"},
     ),
-    "add_next_freeip of nobody": (lambda c: c.next_free_ip("10.0.0.0/24"), ALLOCATION, "POST", NEXT, {}),
+    "add_next_freeip without guest": (lambda c: c.next_free_ip("10.0.0.0/24"), ALLOCATION, "POST", NEXT, {}),
     "bounds": (
         lambda c: c.next_free_ip(
             "10.0.0.0/24",
@@ -143,7 +143,7 @@ HOOKS: dict[str, tuple[Callable[[Client], Any], Any, str, str, Any]] = {
         f"{BASE}/ips/10.0.0.100/",
         {"hostname": "db", "vmid": 101, "zone": "simple1"},
     ),
-    "del_ip takes the answer of next_free_ip": (
+    "del_ip accepts the address that next_free_ip returns": (
         lambda c: c.del_ip("10.0.0.100/24", zone="simple1"),
         None,
         "DELETE",
@@ -161,16 +161,16 @@ HOOKS: dict[str, tuple[Callable[[Client], Any], Any, str, str, Any]] = {
 
 
 @pytest.mark.parametrize("hook", HOOKS)
-def test_each_hook_is_one_request(server: AnsweringServer, hook: str) -> None:
+def test_each_hook_sends_one_request(server: StubServer, hook: str) -> None:
     call, answer, method, path, body = HOOKS[hook]
     server.answer(204) if answer is None else server.answer(200, answer)
     call(Client(server.url, "pve", "s3cret"))
-    (asked,) = server.asked
-    assert (asked.method, asked.path, asked.body) == (method, path, body)
-    assert asked.headers["authorization"] == "Token s3cret"
+    (request,) = server.requests
+    assert (request.method, request.path, request.body) == (method, path, body)
+    assert request.headers["authorization"] == "Token s3cret"
 
 
-def test_cluster_goes_with_every_call_that_concerns_one(server: AnsweringServer) -> None:
+def test_the_cluster_is_sent_with_every_call_that_needs_it(server: StubServer) -> None:
     client = Client(server.url, "pve", "s3cret", cluster="dc1")
     for answer in (ALLOCATION, SUBNET, ALLOCATION, ALLOCATION, FOUND):
         server.answer(200, answer)
@@ -182,25 +182,25 @@ def test_cluster_goes_with_every_call_that_concerns_one(server: AnsweringServer)
     client.get_ips_from_mac(MAC)
     client.del_ip("10.0.0.5")
     client.del_subnet("10.0.0.0/24")
-    assert [asked.body["cluster"] for asked in server.asked[:4]] == ["dc1"] * 4
-    assert all(asked.path.endswith("cluster=dc1") for asked in server.asked[4:])
-    assert len(server.asked) == 7
+    assert [request.body["cluster"] for request in server.requests[:4]] == ["dc1"] * 4
+    assert all(request.path.endswith("cluster=dc1") for request in server.requests[4:])
+    assert len(server.requests) == 7
 
 
 @pytest.mark.parametrize("suffix", ["", "/", "/api", "/api/"])
-def test_root_and_api_root_are_the_same(server: AnsweringServer, suffix: str) -> None:
+def test_root_url_and_api_root_are_equivalent(server: StubServer, suffix: str) -> None:
     server.answer(200, STATUS)
     Client(server.url + suffix, "pve", "s3cret").verify()
-    assert server.asked[0].path == f"{BASE}/"
+    assert server.requests[0].path == f"{BASE}/"
 
 
-def test_a_namespace_stays_one_segment_of_the_path(server: AnsweringServer) -> None:
+def test_a_namespace_is_a_single_path_segment(server: StubServer) -> None:
     server.answer(200, STATUS)
     Client(f"{server.url}/nautobot/api", "a/b ü?", "s3cret").verify()
-    assert server.asked[0].path == "/nautobot/api/plugins/pve-ipam/namespaces/a%2Fb%20%C3%BC%3F/"
+    assert server.requests[0].path == "/nautobot/api/plugins/pve-ipam/namespaces/a%2Fb%20%C3%BC%3F/"
 
 
-def test_answers_are_understood(server: AnsweringServer) -> None:
+def test_responses_are_parsed(server: StubServer) -> None:
     client = Client(server.url, "pve", "s3cret")
     for status, answer in (
         (201, ALLOCATION),
@@ -247,20 +247,20 @@ def test_answers_are_understood(server: AnsweringServer) -> None:
         None,
     ],
 )
-def test_what_is_no_allocation_never_becomes_an_address(server: AnsweringServer, answer: Any) -> None:
+def test_an_invalid_allocation_is_rejected(server: StubServer, answer: Any) -> None:
     server.answer(200, answer)
     with pytest.raises(ProtocolError):
         Client(server.url, "pve", "s3cret").next_free_ip("10.0.0.0/24")
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
 
 
-def test_an_empty_204_is_no_address(server: AnsweringServer) -> None:
+def test_a_204_is_not_an_allocation(server: StubServer) -> None:
     server.answer(204)
     with pytest.raises(ProtocolError):
         Client(server.url, "pve", "s3cret").next_free_ip("10.0.0.0/24")
 
 
-WRONG: list[tuple[Callable[[Client], Any], tuple[str, ...]]] = [
+INVALID: list[tuple[Callable[[Client], Any], tuple[str, ...]]] = [
     (lambda c: c.next_free_ip("10.0.0.0/24", mac="bc:24:11"), ("mac", "bc:24:11")),
     (lambda c: c.next_free_ip("10.0.0.0/24", mac="bc:24-11:00:00:01"), ("mac", "bc:24-11:00:00:01")),
     (lambda c: c.next_free_ip("10.0.0.0/24", vmid=99), ("vmid", "99")),
@@ -297,18 +297,18 @@ WRONG: list[tuple[Callable[[Client], Any], tuple[str, ...]]] = [
 ]
 
 
-@pytest.mark.parametrize(("call", "named"), WRONG)
-def test_wrong_input_never_leaves_the_machine(
-    server: AnsweringServer, call: Callable[[Client], Any], named: tuple[str, ...]
+@pytest.mark.parametrize(("call", "named"), INVALID)
+def test_invalid_input_is_rejected_without_a_request(
+    server: StubServer, call: Callable[[Client], Any], named: tuple[str, ...]
 ) -> None:
     with pytest.raises(ConfigurationError) as caught:
         call(Client(server.url, "pve", "s3cret"))
     assert all(word in str(caught.value) for word in named)
-    assert server.asked == []
+    assert server.requests == []
 
 
 @pytest.mark.parametrize("spelling", ["bc:24:11:0a:00:01", "BC-24-11-0A-00-01", "bc24.110a.0001", "BC24110A0001"])
-def test_usual_spellings_of_a_mac_are_one(server: AnsweringServer, spelling: str) -> None:
+def test_common_mac_notations_are_normalized(server: StubServer, spelling: str) -> None:
     server.answer(200, ALLOCATION)
     Client(server.url, "pve", "s3cret").next_free_ip("10.0.0.0/24", mac=spelling)
-    assert server.asked[0].body == {"mac": "bc:24:11:0a:00:01"}
+    assert server.requests[0].body == {"mac": "bc:24:11:0a:00:01"}

@@ -1,7 +1,7 @@
-# The parts of Proxmox VE that NautobotPlugin.pm stands on, for a machine without PVE: the base
-# class and the registry of SectionConfig, get_dhcp_ranges, corosync.conf, and api_request over
-# LWP with PVE's behaviour (one new user agent a call, 30 s, pinned fingerprint, body of an error
-# thrown away). $PVEStandIn::requests counts its calls, $PVEStandIn::cluster is the cluster's name.
+# The parts of Proxmox VE that NautobotPlugin.pm uses, for a machine without PVE: the base class and
+# plugin registry of SectionConfig, get_dhcp_ranges, corosync.conf, and api_request over LWP as in
+# PVE (a new user agent for every call, 30 s timeout, pinned fingerprint, error bodies discarded).
+# $PVEStandIn::requests counts its calls, $PVEStandIn::cluster is the cluster's name.
 package PVEStandIn;
 
 use strict;
@@ -82,7 +82,7 @@ package PVE::Network::SDN::Ipams::Plugin;
 
 our @ISA = qw(PVE::SectionConfig);
 
-# every plugin of one base class shares this, as in PVE
+# shared by all plugins of a base class, as in PVE
 our $shared = {
     propertyList => {
         type => { type => 'string' },
@@ -132,7 +132,7 @@ sub api_request {
             SSL_verify_callback => sub {
                 my ($cert, $depth) = @_[4, 5];
 
-                # only the server's own certificate counts, whatever signed it
+                # only the server's own certificate counts, whoever signed it
                 return $depth != 0
                     || Net::SSLeay::X509_get_fingerprint($cert, 'sha256') eq $fingerprint;
             },

@@ -1,5 +1,5 @@
-# An HTTP server on 127.0.0.1 in a child process: answers each request with the next of the raw
-# answers it was given and keeps what it was asked. One connection per request, as PVE does.
+# An HTTP server on 127.0.0.1 in a child process: answers each request with the next of the given
+# raw responses and records the requests. One connection per request, as in PVE.
 package ScriptedServer;
 
 use strict;
@@ -8,8 +8,8 @@ use warnings;
 use IO::Socket::INET;
 use JSON;
 
-# Raw bytes of an answer. $status is "CODE REASON"; $body is encoded unless it is text already;
-# $length, if given, is announced instead of the body's own.
+# The raw bytes of a response. $status is "CODE REASON"; $body is encoded as JSON unless it is a
+# string; $length, if given, is sent as Content-Length instead of the actual length.
 sub answer {
     my ($status, $body, $length) = @_;
 
@@ -19,9 +19,9 @@ sub answer {
         . "Connection: close\r\n\r\n$body";
 }
 
-# Answers the requests that $code->($url) makes; the url is the server's root. Returns
-# ($result, $error, @requests): the list that $code returned, what it died with or '', and per
-# request {method, path, headers, body}, the body parsed.
+# Answers the requests that $code->($url) makes; $url is the server's root. Returns
+# ($result, $error, @requests): the list that $code returned, what it died with or '', and each
+# request as {method, path, headers, body, raw}, where body is the parsed JSON.
 sub serve {
     my ($answers, $code) = @_;
 
@@ -41,7 +41,7 @@ sub serve {
         }
         close($writer);
 
-        # not exit: the test's own END blocks are the parent's
+        # not exit, which would run the END blocks of the test
         require POSIX;
         POSIX::_exit(0);
     }

@@ -1,4 +1,4 @@
-"""A real HTTP(S) server on 127.0.0.1 that records what it is asked and answers from a list."""
+"""A real HTTP(S) server on 127.0.0.1 that records requests and sends prepared responses."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ SUBNET: dict[str, Any] = {
 STATUS: dict[str, Any] = {
     "namespace": "pve",
     "nautobot_version": "3.2.7",
-    "app_version": "0.1.0",
+    "app_version": "1.2.3",
     "ready": True,
     "missing": [],
     "detail": "Ready.",
@@ -70,8 +70,9 @@ class Certificate:
 
 @dataclass(frozen=True)
 class Answer:
-    """`body`: JSON, or bytes as they are. `claims`: a Content-Length that is not the body's. `hold`: wait for it.
-    `drip`: send the body byte by byte, waiting that many seconds between, until the client goes."""
+    """`body`: JSON, or bytes sent unchanged. `claims`: a Content-Length other than the body's. `hold`: wait for this
+    event first. `hang_up`: close the connection without a response. `trickle`: send the body byte by byte, with this
+    many seconds in between, until the client disconnects."""
 
     status: int = 200
     body: Any = b""
@@ -80,22 +81,22 @@ class Answer:
     claims: int | None = None
     hold: threading.Event | None = None
     hang_up: bool = False
-    drip: float | None = None
+    trickle: float | None = None
 
 
 @dataclass(frozen=True)
-class Asked:
+class RecordedRequest:
     method: str
     path: str
     headers: dict[str, str]
     body: Any
 
 
-class AnsweringServer:
-    """`answers` are given in order, and the last one again for whatever comes after it."""
+class StubServer:
+    """Sends `answers` in order, and the last one again for any further request."""
 
     def __init__(self, certificate: Certificate | None = None) -> None:
-        self.asked: list[Asked] = []
+        self.requests: list[RecordedRequest] = []
         self.answers: deque[Answer] = deque()
         self.release = threading.Event()
         self._arrivals = threading.Semaphore(0)
@@ -109,7 +110,8 @@ class AnsweringServer:
             def answer(self) -> None:
                 content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 headers = {name.lower(): value for name, value in self.headers.items()}
-                outer.asked.append(Asked(self.command, self.path, headers, json.loads(content) if content else None))
+                parsed = json.loads(content) if content else None
+                outer.requests.append(RecordedRequest(self.command, self.path, headers, parsed))
                 outer._arrivals.release()
                 answer = outer.answers.popleft() if len(outer.answers) > 1 else outer.answers[0]
                 if answer.hold:
@@ -122,12 +124,12 @@ class AnsweringServer:
                 for name, value in {"Content-Length": str(length), **answer.headers}.items():
                     self.send_header(name, value)
                 self.end_headers()
-                if answer.drip is None:
+                if answer.trickle is None:
                     self.wfile.write(body)
                     return
                 for byte in body:
                     self.wfile.write(bytes([byte]))
-                    outer.release.wait(answer.drip)
+                    outer.release.wait(answer.trickle)
 
             do_GET = do_PUT = do_POST = do_PATCH = do_DELETE = answer
 
@@ -135,10 +137,10 @@ class AnsweringServer:
                 pass
 
         class Quiet(ThreadingHTTPServer):
-            daemon_threads = False  # server_close() then waits for what is under way
+            daemon_threads = False  # so that server_close() waits for requests in progress
 
             def handle_error(self, request: Any, client_address: Any) -> None:
-                """A client that gave up is what some tests are about."""
+                """Some tests are about clients that give up."""
 
         self._http = Quiet(("127.0.0.1", 0), Handler)
         scheme = "http"
@@ -154,18 +156,18 @@ class AnsweringServer:
         self.answers.append(Answer(status, body, **more))
 
     def wait_for_a_request(self) -> None:
-        """Until one more request than at the last call has come."""
+        """Waits until one more request than at the last call has arrived."""
         assert self._arrivals.acquire(timeout=30)
 
     def close(self) -> None:
-        """Afterwards nothing is under way any more: `asked` is complete."""
+        """Afterwards no request is in progress, so `requests` is complete."""
         self.release.set()
         if self._thread.is_alive():
             self._http.shutdown()
             self._thread.join()
             self._http.server_close()
 
-    def __enter__(self) -> AnsweringServer:
+    def __enter__(self) -> StubServer:
         self._thread.start()
         return self
 
