@@ -57,9 +57,8 @@ def log_cheaply(instance: Any) -> None:
     Private: `to_objectchange` as an attribute of the instance, Django's cache of prefetched objects. A model with an
     entry of its own making keeps it, and whatever goes wrong here leaves the entry to Nautobot.
     """
-    if getattr(type(instance), "to_objectchange", None) is _attribute(
-        "nautobot.extras.models", "ChangeLoggedModel", "to_objectchange"
-    ):
+    core = _attribute("nautobot.extras.models", "ChangeLoggedModel", "to_objectchange")
+    if core is not None and type(instance).to_objectchange is core:
         instance.to_objectchange = partial(_objectchange, instance)
 
 

@@ -1,17 +1,25 @@
-"""The change log of what is allocated: made by serializers that are kept, and to the letter what core would write."""
+"""Privates of Nautobot, Django and DRF: what they buy is never paid for with the truth, and each may be missing."""
 
 import json
+from contextlib import contextmanager
+from types import SimpleNamespace
+from unittest.mock import PropertyMock, patch
 
 import pytest
+from django.conf import settings
 from django.contrib.contenttypes.models import ContentType
 from django.core.serializers.json import DjangoJSONEncoder
+from django.db.models.signals import post_save
 from nautobot.apps.api import get_serializer_for_model
 from nautobot.extras.models import CustomField, ObjectChange, Tag
 from nautobot.ipam.models import VRF, IPAddress, Prefix
-from rest_framework.serializers import BaseSerializer
+from rest_framework.request import Request
+from rest_framework.serializers import BaseSerializer, Serializer
 
 from nautobot_pve_ipam import core_internals
+from nautobot_pve_ipam.api.requests import AddressRequestSerializer
 from nautobot_pve_ipam.models import Allocation
+from nautobot_pve_ipam.permissions import require
 from tests.search.fill import Ground
 
 pytestmark = pytest.mark.django_db
@@ -111,3 +119,136 @@ def test_its_depth_is_not_that_of_serializers_made_in_between():
     kept = core_internals._Serializers().of(IPAddress)
     get_serializer_for_model(IPAddress)(context={"request": None, "depth": 0})
     assert isinstance(kept.fields["parent"], BaseSerializer)
+
+
+@contextmanager
+def receiving(function):
+    """A third party's receiver of saved IP addresses."""
+
+    def receiver(sender, instance, created, **kwargs):
+        if created:
+            function(instance)
+
+    post_save.connect(receiver, sender=IPAddress, weak=False)
+    try:
+        yield
+    finally:
+        post_save.disconnect(receiver, sender=IPAddress)
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_receivers_of_third_parties_see_what_others_attached(count, api_client, admin, ground, prefix):
+    tag = Tag.objects.create(name="seen")
+    tag.content_types.add(ContentType.objects.get_for_model(IPAddress))
+    vrf = VRF.objects.create(name="red", namespace=ground.namespace, status=ground.active)
+    seen = []
+
+    def attach(address):
+        address.tags.add(tag)
+        vrf.prefixes.add(address.parent)
+
+    def look(address):
+        seen.append(([tag.name for tag in address.tags.all()], [vrf.name for vrf in address.parent.vrfs.all()]))
+
+    with receiving(attach), receiving(look):
+        ids = post(api_client, prefix, count)
+    assert seen == [(["seen"], ["red"])] * count
+    check(ids, admin)
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_nothing_is_left_on_an_object(count, api_client, prefix):
+    kept = []
+    with receiving(kept.append):
+        post(api_client, prefix, count)
+    assert len(kept) == count
+    for address in kept:
+        assert not {"_prefetched_objects_cache", "to_objectchange"} & set(vars(address))
+        assert "_prefetched_objects_cache" not in vars(address.parent)
+
+
+def without(*path):
+    """`_attribute` finds nothing there."""
+    found = core_internals._attribute
+    return patch.object(core_internals, "_attribute", lambda *names: None if names == path else found(*names))
+
+
+class OtherCache(dict):
+    """What core may keep its parents in some day."""
+
+
+@contextmanager
+def without_declared_fields():
+    """DRF keeps the declared fields elsewhere."""
+    kept = AddressRequestSerializer._declared_fields
+    with (
+        patch.object(AddressRequestSerializer, "_declared_fields", None),
+        patch.object(Serializer, "get_fields", lambda self: json_copy(kept)),
+    ):
+        yield
+
+
+def json_copy(fields):
+    import copy  # noqa: PLC0415
+
+    return copy.deepcopy(fields)
+
+
+REMOVED = {
+    "change context": lambda: without("nautobot.extras.signals", "change_context_state"),
+    "deferred change log": lambda: without(
+        "nautobot.extras.context_managers", "deferred_change_logging_for_bulk_operation"
+    ),
+    "core's entry": lambda: without("nautobot.extras.models", "ChangeLoggedModel", "to_objectchange"),
+    "length of a representation": lambda: without("nautobot.extras.constants", "CHANGELOG_MAX_OBJECT_REPR"),
+    "kept serializers": lambda: patch.object(core_internals._Serializers, "of", side_effect=TypeError),
+    "cache of prefetched objects": lambda: patch.object(core_internals, "_set_prefetched", side_effect=TypeError),
+    "result of a queryset": lambda: patch.object(core_internals, "_nothing", side_effect=AttributeError),
+    "relations": lambda: patch.object(core_internals, "_exists_sql", side_effect=AttributeError),
+    "closest-parent cache": lambda: patch.object(
+        IPAddress, "_closest_parent_cache", PropertyMock(side_effect=lambda *value: OtherCache()), create=True
+    ),
+    "conditions of a query": lambda: patch.object(core_internals, "getattr", lambda *args: args[-1], create=True),
+    "declared fields": without_declared_fields,
+    "request inside the request": lambda: patch.object(core_internals, "hang_answer", lambda *args: None),
+}
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("private", REMOVED)
+def test_without_a_private_a_request_is_slower_and_right(private, count, api_client, admin, prefix):
+    with REMOVED[private]():
+        ids = post(api_client, prefix, count)
+    check(ids, admin)
+    # And nothing of it stays behind for the next request.
+    check(post(api_client, prefix, 1, mac="BC:24:11:00:01:00"), admin)
+
+
+def test_without_conditions_of_a_query_the_database_is_asked(admin, prefix):
+    queryset = SimpleNamespace(query=SimpleNamespace())
+    assert core_internals.is_unrestricted(queryset) is False
+    assert core_internals.is_unrestricted(Prefix.objects.all()) is True
+    assert core_internals.is_unrestricted(Prefix.objects.filter(pk=prefix.pk)) is False
+    with patch("nautobot_pve_ipam.permissions.is_unrestricted", return_value=False):
+        require(admin, "view", prefix)
+
+
+def test_without_a_snapshot_it_is_the_saved_value():
+    assert core_internals.value_before_save(SimpleNamespace(parent_id=2, _parent_id=1), "parent_id") == 1
+    assert core_internals.value_before_save(SimpleNamespace(parent_id=2, _parent_id=None), "parent_id") == 2
+    assert core_internals.value_before_save(SimpleNamespace(parent_id=2), "parent_id") == 2
+
+
+def test_the_answer_hangs_on_djangos_request(rf):
+    request, answer = Request(rf.get("/")), object()
+    core_internals.hang_answer(request, answer)
+    assert request._request.pve_ipam_answer is answer
+    core_internals.hang_answer(object(), answer)  # of another shape: nothing happens
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_the_middleware_goes_outermost_once(kind):
+    with patch.object(settings, "MIDDLEWARE", kind(["inner"])):
+        core_internals.put_outermost("outer")
+        core_internals.put_outermost("outer")
+        assert list(settings.MIDDLEWARE) == ["outer", "inner"]
