@@ -28,7 +28,7 @@ def test_theme_is_the_one_chosen(page: Page, network: PVENetwork, theme: str):
 
 def test_from_the_home_page_to_who_has_an_address_and_what_is_left(page: Page, network: PVENetwork):
     page.goto("/")
-    page.get_by_role("link", name="All subnets, with maps").click()
+    page.get_by_role("link", name="All subnets and maps").click()
     page.goto(f"{page.url}?namespace={network.name}")  # other tests have their subnets in the list as well
     page.get_by_role("link", name="10.0.0.0/24", exact=False).first.click()
     expect(page.get_by_text("38 left")).to_be_visible()
@@ -57,7 +57,7 @@ def test_allocate_a_free_cell_see_it_in_the_map_release_it(page: Page, network: 
     page.goto(network.subnet_page)
     cell(page, "10.0.0.20").click()
     expect(page.get_by_label("From")).to_have_value("10.0.0.20")
-    expect(page.locator("#preview")).to_contain_text("This gives 10.0.0.20")
+    expect(page.locator("#preview")).to_contain_text("Next free: 10.0.0.20")
     page.get_by_label("Hostname").fill(f"shop-{theme}")
     page.get_by_label("MAC address").fill("bc:24:11:aa:bb:cc")
     page.get_by_label("VMID").fill("777")
@@ -79,12 +79,12 @@ def test_preview_follows_the_bounds(page: Page, network: PVENetwork):
     page.goto(network.subnet_page)
     page.get_by_role("link", name="Allocate Next Free IP").click()
     preview = page.locator("#preview")
-    expect(preview).to_contain_text("This gives 10.0.0.112")
+    expect(preview).to_contain_text("Next free: 10.0.0.112")
     page.wait_for_load_state()  # until then nothing listens
     page.get_by_label("Offset").fill("3")
-    expect(preview).to_contain_text("This gives 10.0.0.115")
+    expect(preview).to_contain_text("Next free: 10.0.0.115")
     page.get_by_label("From").fill("10.0.0.140")
-    expect(preview).to_contain_text("This gives 10.0.0.143")
+    expect(preview).to_contain_text("Next free: 10.0.0.143")
     page.get_by_label("To").fill("10.0.0.139")
     expect(preview).to_contain_text("range_start 10.0.0.140 is after range_end 10.0.0.139")
 

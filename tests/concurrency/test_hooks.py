@@ -137,7 +137,7 @@ def test_a_subnet_goes_between_a_guests_look_and_its_start(live):
     entry.made(entry.put_subnet(S, **SUBNET))
     with held_up(live, entry) as start:
         assert entry.delete_subnet(S).status == 204
-    assert refusal(start.result()) == (404, "not_found", "prefix 10.0.0.0/24 was deleted a moment ago")
+    assert refusal(start.result()) == (404, "not_found", "prefix 10.0.0.0/24 was just deleted")
     assert entry.held() == NOTHING
 
 

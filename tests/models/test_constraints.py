@@ -24,7 +24,7 @@ def refused(thing, field):
 def test_a_zone_without_cluster_is_unique_in_its_namespace():
     space = data.namespace()
     data.saved(SDNZone(name="simple1", namespace=space))
-    assert "exists already" in refused(SDNZone(name="simple1", namespace=space), "name")
+    assert "already exists" in refused(SDNZone(name="simple1", namespace=space), "name")
     data.saved(SDNZone(name="simple1", namespace=data.namespace("other")))
     data.saved(SDNZone(name="simple1", namespace=space, cluster=data.cluster(1)))
     data.saved(SDNZone(name="simple1", namespace=space, cluster=data.cluster(2)))

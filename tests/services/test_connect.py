@@ -117,9 +117,9 @@ def test_both_entries_of_ipams_cfg_are_printed(connect):
     [
         ([], {"namespace": "a/b"}, "namespace 'a/b' is not"),
         ([], {"namespace": "b\u00fcro"}, "namespace 'b\u00fcro' is not"),
-        ([], {"namespace": "pve\n"}, "is not 1 to 100 printable ASCII"),
+        ([], {"namespace": "pve\n"}, "must be 1 to 100 printable ASCII"),
         ([], {"namespace": ""}, "namespace '' is not"),
-        ([], {"namespace": "n" * 101}, "is not 1 to 100"),
+        ([], {"namespace": "n" * 101}, "must be 1 to 100"),
         ([], {"user": "pve cluster"}, "user 'pve cluster':"),
         ([], {"user": "u" * 101}, "is longer than 100"),
         (["--cluster", "-a"], {}, "--cluster"),
@@ -144,7 +144,7 @@ def test_somebody_elses_user_is_not_taken_over(connect, kind):
         users.create_superuser("pve-cluster1")
     else:
         users.create_user("pve-cluster1", password="secret" if kind == "a person" else None)
-    with pytest.raises(CommandError, match="user 'pve-cluster1' is there already and was not made by this command"):
+    with pytest.raises(CommandError, match="user 'pve-cluster1' already exists and was not created by this command"):
         connect()
     assert not Token.objects.exists()
     assert not Namespace.objects.filter(name="pve").exists()

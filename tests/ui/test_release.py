@@ -39,7 +39,7 @@ def test_takes_allocation_and_address_away(held, admin_client):
 def test_leaves_an_adopted_address(held, admin_client):
     held.adopted = True
     held.validated_save()
-    assert "the address stays" in admin_client.get(url(held)).content.decode()
+    assert "the address is kept" in admin_client.get(url(held)).content.decode()
     admin_client.post(url(held))
     assert not Allocation.objects.exists()
     assert str(IPAddress.objects.get().address) == "10.1.0.101/24"

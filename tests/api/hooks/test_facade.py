@@ -97,7 +97,7 @@ def test_03_a_guest_at_the_gateways_place_is_not_deleted_as_gateway(pve):
     (record,) = pve.entry.subnets()
     url = f"/api/plugins/pve-ipam/subnets/{record['id']}/"
     assert pve.entry.live.request("PATCH", url, {"gateway": "10.0.0.1"}).status == 200
-    with pytest.raises(Died, match=r"409 address 10.0.0.1/24 is no gateway"):
+    with pytest.raises(Died, match=r"409 address 10.0.0.1/24 is not a gateway"):
         pve.del_ip("10.0.0.1")
     assert addresses(pve.entry) == ["10.0.0.1/24"]
 
@@ -121,7 +121,7 @@ def test_04_an_existing_gateway_is_registered_again(pve):
 def test_04_a_guest_is_no_gateway_for_the_plugins_check(pve):
     pve.add_subnet(gateway=False)
     pve.add_ip("10.0.0.1", 1)
-    with pytest.raises(Died, match="is no gateway"):
+    with pytest.raises(Died, match="is not a gateway"):
         pve.add_gateway()
 
 
@@ -208,7 +208,7 @@ def test_12_one_guest_counts_as_more_than_one_entry(pve):
 
 def test_13_a_prefix_of_other_hands_is_not_taken_over(pve):
     pve.entry.prefix("10.0.0.0/24")
-    with pytest.raises(Died, match=r"409 prefix 10.0.0.0/24 is in namespace .* PVE did not make it"):
+    with pytest.raises(Died, match=r"409 prefix 10.0.0.0/24 already exists in namespace .* not created by PVE"):
         pve.add_subnet()
     assert pve.plugin.log[0] == ("GET", "/ipam/prefixes/?q=10.0.0.0", 200)
     assert pve.entry.subnets() == []
@@ -263,7 +263,7 @@ def test_an_address_that_is_taken(pve):
     with pytest.raises(Died, match=r"409 address 10.0.0.9/24 is held by guest guest9 with MAC"):
         pve.add_ip("10.0.0.9", 8)
     pve.entry.address("10.0.0.8/24")
-    with pytest.raises(Died, match=r"409 address 10.0.0.8/24 was not made by PVE"):
+    with pytest.raises(Died, match=r"409 address 10.0.0.8/24 was not created by PVE"):
         pve.add_ip("10.0.0.8", 8)
     assert pve.del_ip("10.0.0.8") is None, "what PVE did not make is not found"
 
@@ -280,7 +280,7 @@ def test_a_subnet_that_exists(pve):
     with pytest.raises(Died, match="already exists"):
         pve.add_subnet(RANGES)
     answer = pve.plugin._call("POST", "/ipam/prefixes/", {"prefix": "10.0.0.0/24"})
-    assert (answer.status, answer.reason) == (409, f"subnet 10.0.0.0/24 exists already in namespace {pve.entry.name}")
+    assert (answer.status, answer.reason) == (409, f"subnet 10.0.0.0/24 already exists in namespace {pve.entry.name}")
 
 
 def test_two_clusters_in_one_namespace(entry):

@@ -76,7 +76,7 @@ def test_one_mac_holds_one_address_of_a_subnet_but_of_each_family(subnet):
     subnet.made(subnet.put_ip("2001:db8::9", **GUEST))
     status, code, sentence = refusal(subnet.put_ip("10.0.0.8", **GUEST))
     assert (status, code) == (409, "conflict")
-    assert f"mac {mac(9)} holds 10.0.0.9/24 of 10.0.0.0/24 already" in sentence
+    assert f"mac {mac(9)} already holds 10.0.0.9/24 in 10.0.0.0/24" in sentence
 
 
 def test_the_mac_of_the_vnet_may_hold_several_gateways(subnet):
@@ -144,13 +144,13 @@ def test_addresses_that_are_no_hosts(entry, subnet_id, ip, what):
     [
         ({"mac": "1"}, "mac 1 is not a MAC address"),
         ({"mac": "BC:24:11:00:00"}, "is not a MAC address"),
-        ({"vmid": 99}, "vmid 99 is not 100 to 999999999"),
-        ({"vmid": 10**9}, "is not 100 to 999999999"),
+        ({"vmid": 99}, "vmid 99 is not between 100 and 999999999"),
+        ({"vmid": 10**9}, "is not between 100 and 999999999"),
         ({"vmid": "many"}, "vmid many is not a whole number"),
         ({"hostname": "h" * 256}, "hostname"),
         ({"hostname": ["web"]}, "hostname"),
         ({"gateway": "perhaps"}, "gateway"),
-        ({"zone": "ninechars"}, "'ninechars' is no PVE id"),
+        ({"zone": "ninechars"}, "'ninechars' is not a valid PVE ID"),
     ],
 )
 def test_bad_input_changes_nothing(subnet, body, sentence):
@@ -166,14 +166,14 @@ def test_bad_input_changes_nothing(subnet, body, sentence):
 def test_what_is_no_address(subnet, ip):
     for answer in (subnet.put_ip(ip), subnet.patch_ip(ip), subnet.delete_ip(ip)):
         status, code, sentence = refusal(answer)
-        assert (status, code, sentence) == (400, "invalid", f"ip '{ip}' is not an IP address")
+        assert (status, code, sentence) == (400, "invalid", f"ip {ip} is not an IP address (no mask, no hostname)")
 
 
 @pytest.mark.parametrize("ip", ["10.0.1.9", "2001:db8::9"])
 def test_an_address_outside_every_subnet(subnet, ip):
     status, code, sentence = refusal(subnet.put_ip(ip))
     assert (status, code) == (404, "not_found")
-    assert sentence == f"zone simple1 has no subnet with address {ip}"
+    assert sentence == f"zone simple1 has no subnet containing address {ip}"
     assert subnet.delete_ip(ip).status == 204
 
 
@@ -193,7 +193,7 @@ def test_the_subnet_is_deleted_when_its_guests_are_gone(subnet):
     before = subnet.held()
     status, code, sentence = refusal(subnet.delete_subnet(S))
     assert (status, code) == (409, "subnet_not_empty")
-    assert sentence == "subnet 10.0.0.0/24 is not empty, guest addresses in it: 2, the first 10.0.0.10/24"
+    assert sentence == "subnet 10.0.0.0/24 is not empty: guests hold 2 of its addresses, the first is 10.0.0.10/24"
     assert subnet.held() == before
     for ip in ("10.0.0.10", "10.0.0.11"):
         assert subnet.delete_ip(ip).status == 204

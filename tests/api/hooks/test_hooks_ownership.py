@@ -28,7 +28,7 @@ def test_a_range_of_other_hands_is_adopted_only_when_asked(entry):
     status, code, sentence = refusal(entry.put_subnet(S, **RANGES))
     assert (status, code) == (409, "conflict")
     assert "10.0.0.10" in sentence
-    assert "was not made by PVE" in sentence
+    assert "was not created by PVE" in sentence
     entry.made(entry.put_subnet(S, adopt=True, **RANGES), 200)
     entry.made(entry.put_subnet(S, dhcp_ranges=[]), 200)
     assert entry.held()["ranges"] == ["10.0.0.10..10.0.0.19"]
@@ -46,7 +46,7 @@ def test_an_address_of_other_hands_is_adopted_only_when_asked(entry, gateway):
     entry.address("10.0.0.9/24", dns_name="by-hand")
     status, code, sentence = refusal(entry.put_ip("10.0.0.9", mac=mac(9), gateway=gateway))
     assert (status, code) == (409, "address_taken")
-    assert "was not made by PVE" in sentence
+    assert "was not created by PVE" in sentence
     body = entry.made(entry.put_ip("10.0.0.9", mac=mac(9), hostname="web9", gateway=gateway, adopt=True), 200)
     assert (body["mac"], body["hostname"], body["dns_name"]) == (mac(9), "web9", "by-hand")
     assert entry.delete_ip("10.0.0.9").status == 204
@@ -59,7 +59,7 @@ def test_an_address_of_nautobots_people_is_never_deleted(entry):
     for zone in ("simple1", "", "other"):
         status, code, sentence = refusal(entry.delete_ip("10.0.0.9", zone=zone))
         assert (status, code) == (409, "not_ours")
-        assert "was not made by PVE" in sentence
+        assert "was not created by PVE" in sentence
     assert refusal(entry.patch_ip("10.0.0.9", hostname="mine"))[:2] == (404, "not_found")
     assert entry.held()["addresses"] == {"10.0.0.9/24": "nobody's"}
 
@@ -75,7 +75,7 @@ def test_a_subnet_around_an_address_of_other_hands_is_not_deleted(entry):
     entry.address("10.0.0.9/24")
     status, code, sentence = refusal(entry.delete_subnet(S))
     assert (status, code) == (409, "subnet_not_empty")
-    assert "10.0.0.9/24, which this PVE did not make" in sentence
+    assert "10.0.0.9/24, which this PVE did not create" in sentence
     assert entry.held()["prefixes"] == ["10.0.0.0/24"]
 
 

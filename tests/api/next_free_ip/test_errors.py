@@ -190,7 +190,7 @@ def test_ipv4_bounds_on_an_ipv6_prefix(network):
 
 
 def test_the_field_of_an_error_is_named_as_drf_does(network):
-    assert network.post(SUBNET, {"vmid": 99}).body["vmid"] == ["vmid 99 is not 100 to 999999999"]
+    assert network.post(SUBNET, {"vmid": 99}).body["vmid"] == ["vmid 99 is not between 100 and 999999999"]
     assert network.post(SUBNET, {"offset": 256}).body["offset"][0].startswith("offset 256 is beyond")
 
 
