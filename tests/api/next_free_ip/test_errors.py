@@ -1,4 +1,4 @@
-"""Every way to be wrong: status, code, a sentence that is also the reason phrase, and nothing written."""
+"""All kinds of errors: status, code, a sentence that is also the reason phrase, and nothing written."""
 
 import re
 
@@ -11,7 +11,7 @@ SUBNET, SUBNET6, SMALL = "10.0.0.0-24", "2001:db8::-64", "10.0.1.0-29"
 
 @pytest.fixture(scope="module")
 def network(live):
-    """Two subnets with some addresses, and a small one with three that are free."""
+    """Two subnets with some addresses, and a small one with three free addresses."""
     network = Network(live)
     network.prefix("10.0.0.0/24")
     network.prefix("2001:db8::/64")
@@ -22,14 +22,14 @@ def network(live):
 
 @pytest.fixture(scope="module")
 def elsewhere(live):
-    """A namespace with a prefix that the first has not."""
+    """A namespace with a prefix that the first one does not have."""
     network = Network(live)
     network.prefix("192.0.2.0/24")
     return network
 
 
 def refused(network, answer, status, code, *named):
-    """The answer is that error, and its one sentence names all that is `named`."""
+    """Check that the response is this error, and that its single sentence contains everything in `named`."""
     assert (answer.status, answer.body.get("code")) == (status, code), answer.body
     detail = answer.body["detail"]
     assert detail.isascii()
@@ -205,7 +205,7 @@ def test_an_idempotency_key_of_a_wrong_length(network, key):
 @pytest.mark.parametrize(
     "subnet", ["10.0.0.0", "10.0.0.0-", "-24", "10.0.0.0-33", "2001:db8::-129", "x-24", "10-8", "10.0.0.0-24-24"]
 )
-def test_a_url_that_names_no_subnet(network, subnet):
+def test_a_url_without_a_valid_subnet(network, subnet):
     url = f"namespaces/{network.name}/subnets/{subnet}/next-free-ip/"
     refused(network, network.post(url), 400, "invalid", f"subnet '{subnet}'")
 
@@ -228,7 +228,7 @@ def test_what_does_not_exist(network, elsewhere):
         refused(network, network.post(url), 404, "not_found", *named)
         refused(network, network.get(url), 404, "not_found", *named)
         assert (network.written(), elsewhere.written()) == before
-    assert elsewhere.post("192.0.2.0-24").status == 201, "the prefix of the other namespace is there"
+    assert elsewhere.post("192.0.2.0-24").status == 201, "the prefix of the other namespace exists"
 
 
 def test_a_nul_in_the_url(network):
@@ -237,7 +237,7 @@ def test_a_nul_in_the_url(network):
 
 
 @pytest.mark.parametrize("field", ["cluster", "zone"])
-def test_a_caller_who_is_not_known(network, field):
+def test_an_unknown_caller(network, field):
     before = network.written()
     refused(network, network.post(SUBNET, {field: "nobody"}), 404, "not_found", f"{field} nobody")
     assert network.written() == before
@@ -262,13 +262,13 @@ def test_without_a_valid_token(network, token):
     assert network.written() == before
 
 
-def test_a_method_that_is_not_there(network):
+def test_an_unsupported_method(network):
     answer = network.live.request("PUT", network.url(SUBNET), {})
     refused(network, answer, 405, "method_not_allowed", "PUT")
     assert {"GET", "POST"} <= set(re.split(", *", answer.headers["Allow"]))
 
 
-def test_a_body_of_another_kind(network):
+def test_an_unsupported_media_type(network):
     before = network.written()
     answer = network.post(SUBNET, b"vmid=101", headers={"Content-Type": "application/x-www-form-urlencoded"})
     refused(network, answer, 415, "unsupported_media_type", "x-www-form-urlencoded")
