@@ -157,17 +157,17 @@ def test_every_error_is_documented():
             yield kind
             yield from kinds(kind)
 
-    told = {name: text_of(name) for name in ("next_free_ip.md", "pve.md")}
+    documented = {name: text_of(name) for name in ("next_free_ip.md", "pve.md")}
     for kind in kinds(errors.PVEIPAMError):
-        assert any(f"`{kind.code}`" in text for text in told.values()), kind.code
+        assert any(f"`{kind.code}`" in text for text in documented.values()), kind.code
     for kind in (errors.InvalidRequest, errors.Missing, errors.NoFreeAddress, errors.KeyReused, errors.Unavailable):
-        assert f"| {kind.status} | `{kind.code}`" in told["next_free_ip.md"]
+        assert f"| {kind.status} | `{kind.code}`" in documented["next_free_ip.md"]
 
 
 def test_settings_and_permissions_are_documented():
-    told = code_in("admin.md")
-    assert set(apps.get_app_config(APP).default_settings) - told == set()
-    assert set(HOOK_RIGHTS) - told == set()
+    documented = code_in("admin.md")
+    assert set(apps.get_app_config(APP).default_settings) - documented == set()
+    assert set(HOOK_RIGHTS) - documented == set()
 
 
 def test_metrics_are_documented(db):
@@ -236,7 +236,7 @@ def test_the_sentences_shown_by_pve_are_correct(live):
     assert live.request("PUT", f"{base}/ips/10.3.0.5/", guest).status == 201
     network.address("10.4.0.9/24")
     only = {"range_start": "10.3.0.5", "range_end": "10.3.0.5"}
-    met = set()
+    seen = set()
     for method, path, body in (
         ("GET", "namespaces/nowhere/", None),
         ("PUT", f"{base}/subnets/10.1.0.0-24/", alpha),
@@ -257,10 +257,10 @@ def test_the_sentences_shown_by_pve_are_correct(live):
         ("POST", f"{base}/subnets/10.3.0.0-24/next-free-ip/", b"wrong token"),
     ):
         answer = live.request(method, path, body, token="0" * 40 if isinstance(body, bytes) else live.token)
-        told = [sentence for sentence in sentences if sentence.fullmatch(answer.reason)]
-        assert [sentences[sentence] for sentence in told] == [answer.body["code"]], answer.reason
-        met.update(told)
-    assert met == set(sentences)
+        documented = [sentence for sentence in sentences if sentence.fullmatch(answer.reason)]
+        assert [sentences[sentence] for sentence in documented] == [answer.body["code"]], answer.reason
+        seen.update(documented)
+    assert seen == set(sentences)
 
 
 def parsed(command):
@@ -278,16 +278,16 @@ def parsed(command):
     return url, body, key
 
 
-def assert_documented(told, got):
+def assert_documented(documented, got):
     """`got` contains everything documented, ignoring IDs and URLs; the documentation may omit fields."""
-    if isinstance(told, dict):
-        for name, value in told.items():
+    if isinstance(documented, dict):
+        for name, value in documented.items():
             assert name in got
             if name not in ("id", "url"):
                 assert_documented(value, got[name])
-    elif isinstance(told, list):
-        assert len(told) == len(got)
-        for one, other in zip(told, got, strict=True):
+    elif isinstance(documented, list):
+        assert len(documented) == len(got)
+        for one, other in zip(documented, got, strict=True):
             assert_documented(one, other)
     else:
-        assert told == got
+        assert documented == got

@@ -56,7 +56,7 @@ def test_the_last_user_stops_the_server_even_after_a_killed_one(user):
     assert answers(url), "the server outlives a killed user, so that the next one can use it"
     first, second = user()[0], user()[0]
     first.communicate("")
-    assert answers(url), "somebody is still using it"
+    assert answers(url), "it is still in use"
     second.communicate("")
     assert not answers(url)
 

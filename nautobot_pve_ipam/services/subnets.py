@@ -95,8 +95,8 @@ def delete_subnet(record: SDNSubnet, *, user: Any) -> None:
                 f"guests hold {guests.count()} of its addresses, the first is {guest.ip_address}"
             )
         others = SDNSubnet.objects.filter(prefix=prefix).exclude(pk=record.pk)
-        goes = not record.adopted and not others.exists()
-        if goes and (foreign := prefix.get_all_ips().exclude(pve_allocation__subnet=record).first()):
+        deletes_prefix = not record.adopted and not others.exists()
+        if deletes_prefix and (foreign := prefix.get_all_ips().exclude(pve_allocation__subnet=record).first()):
             raise SubnetNotEmpty(f"subnet {prefix} still holds {foreign}, which this PVE did not create")
         for gateway in record.allocations.select_related("ip_address"):
             release(gateway, user=user)
@@ -104,7 +104,7 @@ def delete_subnet(record: SDNSubnet, *, user: Any) -> None:
             _let_go_of_range(link, user)
         require(user, "delete", record)
         record.delete()
-        if goes:
+        if deletes_prefix:
             require(user, "delete", prefix)
             prefix.delete()
 

@@ -40,15 +40,15 @@ def test_from_the_home_page_to_who_has_an_address_and_what_is_left(page: Page, n
 
 def test_map_shows_the_same_with_mouse_and_keyboard(page: Page, network: PVENetwork):
     page.goto(network.subnet_page)
-    told = "10.0.0.101: guest web1, VMID 101, MAC BC:24:11:00:00:65"
+    description = "10.0.0.101: guest web1, VMID 101, MAC BC:24:11:00:00:65"
     web1 = cell(page, "10.0.0.101")
-    assert told not in web1.evaluate(TOOLTIP)
+    assert description not in web1.evaluate(TOOLTIP)
     web1.hover()
-    assert told in web1.evaluate(TOOLTIP)
+    assert description in web1.evaluate(TOOLTIP)
     cell(page, "10.0.0.100").focus()
     page.keyboard.press("Tab")
     expect(web1).to_be_focused()
-    assert told in web1.evaluate(TOOLTIP)
+    assert description in web1.evaluate(TOOLTIP)
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="10.0.0.101/24")).to_be_visible()
 

@@ -204,7 +204,14 @@ def change(thing, **values):
         (lambda subnet: subnet.range(224, 255), lambda found: change(found, start_address="10.0.0.250"), 224),
         (lambda subnet: subnet.range(224, 255), lambda found: change(found, end_address="10.0.0.229"), 230),
     ],
-    ids=["child goes", "child made a pool", "child smaller", "range goes", "range starts later", "range ends sooner"],
+    ids=[
+        "child deleted",
+        "child becomes a pool",
+        "child shrinks",
+        "range deleted",
+        "range starts later",
+        "range ends earlier",
+    ],
 )
 def test_removing_a_blocker_moves_it_down(make, undo, free, subnet):
     blocker = make(subnet)
@@ -265,7 +272,7 @@ def test_a_wrong_cursor_neither_loses_nor_duplicates_addresses(stored, subnet, a
 
 def test_a_key_not_written_by_us_is_ignored(subnet):
     client = cursors.get_redis_connection("default")
-    client.set(f"pve-ipam:cursors:{subnet.prefix.pk}", "a text where a hash should be")
+    client.set(f"pve-ipam:cursors:{subnet.prefix.pk}", "a string instead of a hash")
     assert subnet.lowest() == USED + 1
     with subnet.committed():
         subnet.address(7).delete()

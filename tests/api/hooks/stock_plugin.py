@@ -117,7 +117,7 @@ class StockPlugin:
             return _first_of_each_family(answer.body["results"])
         if rule == "die unless gateway":
             if not (answer.body["data"] and answer.body["data"][0]["description"] == "gateway"):
-                raise Died("the address exists already and is no gateway")
+                raise Died("the address already exists and is not a gateway")
             return None
         entries = answer.body["results"]
         if rule == "die unless at most one":

@@ -18,10 +18,10 @@ def subnet(entry):
 
 def test_an_address_is_held_with_everything_pve_knows(subnet):
     body = subnet.made(subnet.put_ip("10.0.0.9", **GUEST, vnet="vnet0"))
-    told = {
+    shown = {
         key: body[key] for key in ("address", "ip_version", "namespace", "status", "type", "dns_name", "mac", "vmid")
     }
-    assert told == {
+    assert shown == {
         "address": "10.0.0.9/24",
         "ip_version": 4,
         "namespace": subnet.name,

@@ -12,7 +12,7 @@ def test_an_existing_prefix_is_adopted_only_on_request(entry):
     entry.prefix("10.0.0.0/24", description="by hand")
     status, code, sentence = refusal(entry.put_subnet(S))
     assert (status, code) == (409, "conflict")
-    assert "prefix 10.0.0.0/24 is in namespace" in sentence
+    assert "prefix 10.0.0.0/24 already exists in namespace" in sentence
     assert "adopt it to use it" in sentence
     assert entry.subnets() == []
     assert entry.made(entry.put_subnet(S, adopt=True, **RANGES))["adopted"] is True

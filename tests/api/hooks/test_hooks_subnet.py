@@ -128,14 +128,14 @@ def test_subnets_of_a_namespace_never_overlap(entry, other):
 
 BAD_SUBNETS = [
     ("range outside", {"dhcp_ranges": dhcp("10.0.1.1..10.0.1.9")}, "dhcp_ranges 10.0.1.1-10.0.1.9 is outside"),
-    ("range half outside", {"dhcp_ranges": dhcp("10.0.0.250..10.0.1.9")}, "is outside 10.0.0.0/24"),
+    ("range partly outside", {"dhcp_ranges": dhcp("10.0.0.250..10.0.1.9")}, "is outside 10.0.0.0/24"),
     ("range reversed", {"dhcp_ranges": dhcp("10.0.0.9..10.0.0.1")}, "10.0.0.9-10.0.0.1 ends before it starts"),
     ("ranges overlap", {"dhcp_ranges": dhcp("10.0.0.1..10.0.0.9", "10.0.0.9..10.0.0.20")}, "overlaps the one before"),
     ("the same range twice", {"dhcp_ranges": dhcp("10.0.0.1..10.0.0.9", "10.0.0.1..10.0.0.9")}, "overlaps"),
     ("range of the other family", {"dhcp_ranges": dhcp("::1..::9")}, "dhcp_ranges ::1 is IPv6, 10.0.0.0/24 is IPv4"),
     ("range without end", {"dhcp_ranges": [{"start": "10.0.0.1"}]}, "end"),
-    ("range of words", {"dhcp_ranges": dhcp("first..last")}, "start first is not an IP address"),
-    ("ranges as text", {"dhcp_ranges": "10.0.0.1-10.0.0.9"}, "dhcp_ranges"),
+    ("range as text", {"dhcp_ranges": dhcp("first..last")}, "start first is not an IP address"),
+    ("ranges as one string", {"dhcp_ranges": "10.0.0.1-10.0.0.9"}, "dhcp_ranges"),
     ("gateway outside", {"gateway": "10.0.1.1"}, "gateway 10.0.1.1 is not a usable address of 10.0.0.0/24"),
     ("gateway is the network", {"gateway": "10.0.0.0"}, "gateway 10.0.0.0 is not a usable address"),
     ("gateway is the broadcast", {"gateway": "10.0.0.255"}, "gateway 10.0.0.255 is not a usable address"),
@@ -147,7 +147,7 @@ BAD_SUBNETS = [
     ("no zone", {"zone": None}, "zone"),
     ("no vnet", {"vnet": ""}, "vnet"),
     ("an unknown zone type", {"zone_type": "mesh"}, "mesh"),
-    ("snat as a word", {"snat": "perhaps"}, "snat"),
+    ("snat not a boolean", {"snat": "perhaps"}, "snat"),
     ("a long cluster name", {"cluster": "c" * 256}, "cluster"),
     ("a long dns prefix", {"dns_zone_prefix": "d" * 256}, "dns_zone_prefix"),
 ]

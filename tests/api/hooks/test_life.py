@@ -137,11 +137,11 @@ def life(pve):
     yield "another gateway"
     for version in pve.versions:
         pve.change_ranges(version, "20..25", "30..39")
-    yield "other ranges, their addresses stay"
+    yield "other ranges, addresses are kept"
     assert pve.start(5) == ["21"] * both
     with pytest.raises(Refused):
         pve.delete()
-    yield "not deleted with guests"
+    yield "not deleted while it has guests"
     for number in (1, 2, 3, 4, 5):
         pve.stop(number)
     yield "emptied"
