@@ -37,7 +37,7 @@ class Gauge:
 
     @property
     def level(self) -> str:
-        """Bootstrap color name according to the App's settings: success, warning or danger."""
+        """Bootstrap's colour name according to the App's settings: success, warning or danger."""
         limits = settings.PLUGINS_CONFIG["nautobot_pve_ipam"]
         if self.percent >= limits["gauge_danger"]:
             return "danger"
