@@ -22,9 +22,9 @@ class NautobotPVEIPAMConfig(NautobotAppConfig):
     min_version = "3.2.0"
     max_version = "3.99"
     default_settings = {
-        # May PVE's stock NetBox plugin take over prefixes, ranges and addresses that it did not make?
+        # Whether PVE's stock NetBox plugin may adopt prefixes, ranges and addresses that it did not create.
         "facade_adopts": False,
-        # From how many percent in use on is a DHCP range shown as a warning, and as a danger?
+        # Percentage in use from which a DHCP range is shown as a warning, and as a danger.
         "gauge_warning": 80,
         "gauge_danger": 95,
     }
@@ -33,7 +33,7 @@ class NautobotPVEIPAMConfig(NautobotAppConfig):
     def ready(self):
         super().ready()
 
-        from nautobot_pve_ipam import core_internals, signals  # noqa: PLC0415  (models are there only now)
+        from nautobot_pve_ipam import core_internals, signals  # noqa: PLC0415  (models are not loaded any earlier)
 
         nautobot_database_ready.connect(signals.offer_cluster_statuses, sender=self)
         signals.listen()

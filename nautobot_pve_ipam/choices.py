@@ -1,4 +1,4 @@
-"""Closed lists of values that PVE defines."""
+"""Choices defined by PVE."""
 
 from nautobot.apps.choices import ChoiceSet
 

@@ -1,8 +1,8 @@
-"""Every private of Nautobot, Django and DRF that the App touches, each as one function.
+"""Every private API of Nautobot, Django and DRF that the App uses, each wrapped in one function.
 
-Each says what it buys, how it is fenced, and what happens where the private is gone or has another shape: the request
-is slower, never wrong and never an error. Nothing that is set here outlives the call it is for. The milliseconds are
-of a request of 28 ms in all that takes an address for a guest. Imports no other file of the App.
+Each docstring says what the private API saves and what happens if it is missing or has changed: the request gets
+slower, but never wrong, and never fails. Nothing set here outlives the call it is for. Timings refer to a request that
+allocates an address for a guest, which takes 28 ms in all. Imports no other file of the App.
 """
 
 import logging
@@ -21,9 +21,9 @@ from nautobot.extras.models import ObjectChange
 
 logger = logging.getLogger(__name__)
 
-#: What core's serialize_object_v2() gives its serializers.
+#: The context that core's serialize_object_v2() passes to its serializers.
 _CONTEXT = {"request": None, "depth": 1, "exclude_m2m": False}
-#: What the change log shows of an IP address that a new one nearly always lacks.
+#: Relations of an IP address shown in the change log, nearly always empty for a new one.
 _RARE_ON_ADDRESS = ("interfaces", "vm_interfaces", "nat_outside_list", "tags")
 
 
@@ -31,10 +31,10 @@ _RARE_ON_ADDRESS = ("interfaces", "vm_interfaces", "nat_outside_list", "tags")
 
 
 def log_together() -> AbstractContextManager[None]:
-    """A block at whose end the change log entries of all that was saved in it are written at once, if there is a log.
+    """A block at whose end the change log entries for everything saved in it are written at once, if there is a log.
 
-    Private: the change context and its deferral, which Nautobot's bulk views use. Without it each entry is written by
-    itself.
+    Private: the change context and its deferral, as used by Nautobot's bulk views. Without it, entries are written one
+    by one.
     """
     state = _attribute("nautobot.extras.signals", "change_context_state")
     deferred = _attribute("nautobot.extras.context_managers", "deferred_change_logging_for_bulk_operation")
@@ -48,14 +48,14 @@ def log_together() -> AbstractContextManager[None]:
 
 
 def log_cheaply(instance: Any) -> None:
-    """Have the next change log entry of `instance`, which is about to be saved, made at a fraction of the cost.
+    """Make the next change log entry of `instance`, which is about to be saved, at a fraction of the cost.
 
-    An entry holds its object as the REST API shows it, with what it refers to. Nautobot builds the serializers for
-    that anew for each entry (7 ms); here they are built once and kept. And Django composes a query for each relation
-    that is shown (10 ms); here one query tells which of them are empty.
+    An entry contains its object and related objects as rendered by the REST API. Nautobot builds new serializers for
+    each entry (7 ms); here they are built once and kept. And Django runs a query for each relation shown (10 ms); here
+    one query finds out which of them are empty.
 
-    Private: `to_objectchange` as an attribute of the instance, Django's cache of prefetched objects. A model with an
-    entry of its own making keeps it, and whatever goes wrong here leaves the entry to Nautobot.
+    Private: `to_objectchange` as an attribute of the instance, Django's cache of prefetched objects. A model that
+    overrides `to_objectchange` is left alone, and if anything goes wrong here, Nautobot creates the entry.
     """
     core = _attribute("nautobot.extras.models", "ChangeLoggedModel", "to_objectchange")
     if core is not None and type(instance).to_objectchange is core:
@@ -63,7 +63,7 @@ def log_cheaply(instance: Any) -> None:
 
 
 def _objectchange(instance: Any, action: str) -> Any:
-    """What `ChangeLoggedModel.to_objectchange` makes."""
+    """Same result as `ChangeLoggedModel.to_objectchange`."""
     instance.__dict__.pop("to_objectchange", None)  # for this one entry only
     try:
         with _empty_relations_known(instance):
@@ -76,13 +76,13 @@ def _objectchange(instance: Any, action: str) -> Any:
             )
     except DatabaseError:
         raise
-    except Exception:  # whatever Nautobot has changed: it knows itself how to make the entry
+    except Exception:  # whatever has changed in Nautobot, its own method still works
         logger.warning("change log entry of %s: leaving it to Nautobot", type(instance).__name__, exc_info=True)
         return instance.to_objectchange(action)
 
 
 class _Serializers(threading.local):
-    """A serializer for each model, of this thread alone: nobody has promised that they can be shared."""
+    """A serializer for each model, per thread: DRF does not document serializers as thread-safe."""
 
     def __init__(self) -> None:
         self._kept: dict[type, Any] = {}
@@ -90,7 +90,7 @@ class _Serializers(threading.local):
     def of(self, model: type) -> Any:
         if model not in self._kept:
             base = get_serializer_for_model(model)
-            # Each serializer that Nautobot makes sets the depth of its class, so this one has a class of its own.
+            # Every serializer that Nautobot creates sets the depth on its class, so use a separate class here.
             meta = type("Meta", (base.Meta,), {})
             self._kept[model] = type(base.__name__, (base,), {"Meta": meta})(context=_CONTEXT)
         return self._kept[model]
@@ -101,9 +101,9 @@ _serializers = _Serializers()
 
 @contextmanager
 def _empty_relations_known(instance: Any) -> Iterator[None]:
-    """While the block lasts, Django knows which relations of `instance`, and of its parent, are empty.
+    """Within the block, Django knows which relations of `instance`, and of its parent, are empty.
 
-    Other receivers of `post_save` may have attached something already: what is empty is asked, not assumed.
+    Other receivers of `post_save` may already have attached something, so this is queried, not assumed.
     """
     empty = _empty(_rarely_used(instance))
     with ExitStack() as stack:
@@ -116,7 +116,7 @@ def _empty_relations_known(instance: Any) -> Iterator[None]:
 
 
 def _rarely_used(instance: Any) -> list[tuple[Any, str]]:
-    """The relations, `(object, name)`, that an entry of `instance` shows and that are nearly always empty."""
+    """The relations, `(object, name)`, shown in an entry of `instance` that are nearly always empty."""
     label = type(instance)._meta.label_lower
     if label == "ipam.ipaddress":
         return [*((instance, name) for name in _RARE_ON_ADDRESS), (instance.parent, "vrfs")]
@@ -126,7 +126,7 @@ def _rarely_used(instance: Any) -> list[tuple[Any, str]]:
 
 
 def _empty(relations: list[tuple[Any, str]]) -> list[tuple[Any, str]]:
-    """Those of the relations, `(object, name)`, that lead to nothing; one query."""
+    """The relations, `(object, name)`, that are empty; one query."""
     if not relations:
         return []
     sql = ", ".join(_exists_sql(type(thing), name) for thing, name in relations)
@@ -138,21 +138,21 @@ def _empty(relations: list[tuple[Any, str]]) -> list[tuple[Any, str]]:
 
 
 def _exists_sql(model: Any, name: str) -> str:
-    """Whether the relation of an object, whose primary key is the one parameter, leads to anything."""
+    """SQL for whether a relation is not empty; its only parameter is the primary key of the object."""
     field = model._meta.get_field(name)
-    if field.many_to_many and field.auto_created:  # the other side of somebody else's many-to-many field
+    if field.many_to_many and field.auto_created:  # the reverse side of a many-to-many field
         table, column = field.through._meta.db_table, field.field.m2m_reverse_name()
     elif field.many_to_many:
         table, column = field.m2m_db_table(), field.m2m_column_name()
     else:
         table, column = field.related_model._meta.db_table, field.field.column
     quote = connection.ops.quote_name
-    return f"EXISTS (SELECT 1 FROM {quote(table)} WHERE {quote(column)} = %s)"  # noqa: S608  (no value of anybody's)
+    return f"EXISTS (SELECT 1 FROM {quote(table)} WHERE {quote(column)} = %s)"  # noqa: S608  (identifiers only, no values)
 
 
 def _nothing(model: Any, name: str) -> Any:
     queryset = model._meta.get_field(name).related_model.objects.none()
-    queryset._result_cache = []  # as prefetching does: Django would compose SQL even for nothing
+    queryset._result_cache = []  # as prefetching does; none() alone would still compile SQL
     return queryset
 
 
@@ -167,29 +167,29 @@ def _set_prefetched(thing: Any, cache: dict[str, Any] | None) -> None:
 
 
 def know_parent(address: Any, prefix: Any) -> None:
-    """Tell a new IP address its parent, which core's clean() would look up again (3 ms).
+    """Set the parent of a new IP address, which core's clean() would otherwise look up again (3 ms).
 
-    Private: `_closest_parent_cache`, in which core keeps what it has looked up itself. Without it core looks it up.
+    Private: `_closest_parent_cache`, core's cache of its own lookups. Without it, core looks up the parent.
     """
     if isinstance(getattr(address, "_closest_parent_cache", None), dict):
         address._closest_parent_cache[prefix.namespace_id, address.host] = prefix
 
 
 def value_before_save(instance: Any, name: str) -> Any:
-    """The value of a field before the save that is under way, in a receiver of `post_save`.
+    """The value of a field before the current save, for use in a receiver of `post_save`.
 
-    Private: the snapshot, `_parent_id` for `parent_id`, that core's IPAM models keep of themselves until a save is
-    over. Without it this is the value that was saved: a search cursor may then stay too high, which costs a search
-    time, never an address.
+    Private: the old values, such as `_parent_id` for `parent_id`, that core's IPAM models keep until a save is done.
+    Without them this returns the new value: a search cursor may then stay too high, which costs a search time, but
+    never loses an address.
     """
     before = getattr(instance, f"_{name}", None)
     return getattr(instance, name) if before is None else before
 
 
 def is_unrestricted(queryset: Any) -> bool:
-    """Whether a queryset has no condition at all: for a superuser, or a permission without constraints.
+    """Whether a queryset has no conditions at all: for a superuser, or a permission without constraints.
 
-    Private: the conditions of a query. Without them the answer is no, and the caller asks the database.
+    Private: the conditions of a query. Without them this returns False, and the caller queries the database.
     """
     conditions = getattr(getattr(queryset, "query", None), "where", None)
     return conditions is not None and not conditions
@@ -199,9 +199,9 @@ def is_unrestricted(queryset: Any) -> bool:
 
 
 def declared_fields(serializer_class: Any) -> dict[str, Any]:
-    """The fields that a serializer class declares, to copy only those that a request names (2 ms).
+    """The fields declared by a serializer class, so that only those used in a request are copied (2 ms).
 
-    Private: `_declared_fields` of DRF. Without it all are copied first.
+    Private: `_declared_fields` of DRF. Without it, all fields are copied first.
     """
     fields = getattr(serializer_class, "_declared_fields", None)
     return fields if isinstance(fields, dict) else dict(_plain_fields(serializer_class))
@@ -213,9 +213,9 @@ def _plain_fields(serializer_class: Any) -> dict[str, Any]:
 
 
 def hang_answer(request: Any, response: Any) -> None:
-    """Keep the view's answer where the outermost middleware finds it when Nautobot fails after the view.
+    """Store the view's response where the outermost middleware finds it if Nautobot fails after the view.
 
-    Private: the Django request inside DRF's. Without it such a failure is answered with 503, though all was done.
+    Private: the Django request inside DRF's. Without it, such a failure results in a 503 although the work was done.
     """
     inner = getattr(request, "_request", None)
     if inner is not None:
@@ -223,17 +223,17 @@ def hang_answer(request: Any, response: Any) -> None:
 
 
 def put_outermost(middleware: str) -> None:
-    """Put a middleware around all others.
+    """Install a middleware outside all others.
 
-    Private: the settings' middleware, changed while Apps start. An App's attribute `middleware` would put it inside
-    of Nautobot's own, whose failures it is for.
+    Private: changes settings.MIDDLEWARE while Apps are loaded. An App's `middleware` attribute would place it inside
+    Nautobot's own middleware, whose failures it has to handle.
     """
     if middleware not in settings.MIDDLEWARE:
         settings.MIDDLEWARE = [middleware, *settings.MIDDLEWARE]
 
 
 def _attribute(module: str, *names: str) -> Any:
-    """What a module has under these names, or None where it, or one of them, is gone."""
+    """The (nested) attribute of a module, or None if the module or any attribute does not exist."""
     try:
         found: Any = import_module(module)
     except ImportError:

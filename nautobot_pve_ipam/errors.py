@@ -1,19 +1,19 @@
-"""What can go wrong, each error with its HTTP status and machine code.
+"""The exception tree: each error has an HTTP status and a machine code.
 
     PVEIPAMError
     +-- InvalidRequest       400 invalid            unparsable or contradictory input
     +-- Forbidden            403 permission_denied  the token may not
-    +-- Missing              404 not_found          no such object, or the token may not see it
-    +-- Conflict             409 conflict           the state of things forbids it
+    +-- Missing              404 not_found          no such object, or the user may not view it
+    +-- Conflict             409 conflict           conflicts with the current state
     |   +-- NoFreeAddress    409 no_free_address
     |   +-- AddressTaken     409 address_taken
     |   +-- SubnetNotEmpty   409 subnet_not_empty
-    |   +-- NotOurs          409 not_ours           made by somebody else: never deleted by PVE
+    |   +-- NotOurs          409 not_ours           not created by PVE, so never deleted by PVE
     |   +-- KeyReused        409 idempotency_key_reused
-    +-- Unavailable          503 unavailable        database or Redis out of reach; worth another try
+    +-- Unavailable          503 unavailable        database or Redis out of reach; worth retrying
 
-Every sentence names the field and the value, in ASCII on one line: it is also the HTTP reason phrase, the only
-thing that PVE's HTTP client shows to its user. Imports no other file of the App.
+Every sentence names the field and the value, in ASCII on one line: it is also sent as the HTTP reason phrase, which
+is all that PVE's HTTP client shows its user. Imports no other file of the App.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ import redis.exceptions
 from django.db import InterfaceError, OperationalError
 
 REASON_MAX_LENGTH = 200
-#: A value is quoted in a sentence up to this length.
+#: Values quoted in a sentence are truncated to this length.
 QUOTED_MAX_LENGTH = 60
 
-#: What "the database is out of reach" looks like, and the same for Redis.
+#: Exceptions that mean the database, or Redis, is out of reach.
 DATABASE_OUT_OF_REACH = (OperationalError, InterfaceError)
 REDIS_OUT_OF_REACH = (
     redis.exceptions.ConnectionError,
@@ -39,9 +39,9 @@ OUT_OF_REACH = (*DATABASE_OUT_OF_REACH, *REDIS_OUT_OF_REACH)
 
 
 class PVEIPAMError(Exception):
-    """Base of all errors that callers of the services and of the REST API can meet.
+    """Base of all errors raised to callers of the services and of the REST API.
 
-    `field` names the offending field of the request where there is one.
+    `field` names the offending field of the request, if there is one.
     """
 
     status = 500
@@ -100,13 +100,13 @@ class Unavailable(PVEIPAMError):
 
 
 def one_line(sentence: str, limit: int = REASON_MAX_LENGTH) -> str:
-    """The sentence as HTTP allows it in a status line: printable ASCII, one line, at most `limit` characters."""
+    """The sentence in a form valid in an HTTP status line: printable ASCII, one line, at most `limit` characters."""
     ascii_only = sentence.encode("ascii", "replace").decode("ascii")
     line = " ".join("".join(c if c.isprintable() else " " for c in ascii_only).split())
     return line if len(line) <= limit else line[: limit - 3] + "..."
 
 
 def quoted(value: object) -> str:
-    """A value as an error quotes it: short, whatever was sent."""
+    """A value, truncated for use in an error sentence."""
     text = str(value)
     return text if len(text) <= QUOTED_MAX_LENGTH else text[: QUOTED_MAX_LENGTH - 3] + "..."

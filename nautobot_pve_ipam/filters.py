@@ -1,4 +1,4 @@
-"""Filters of the REST API, the lists, GraphQL and dynamic groups."""
+"""Filters for the REST API, the list views, GraphQL and dynamic groups."""
 
 import netaddr
 from django import forms
@@ -23,7 +23,7 @@ from nautobot_pve_ipam.services.values import parse_mac
 
 
 def parse_network(value):
-    """A whole or begun address, or a network, as `netaddr.IPNetwork`: `10.0`, `10.0.0.0/24`, `2001:db8:`.
+    """A full or partial address, or a network, as `netaddr.IPNetwork`: `10.0`, `10.0.0.0/24`, `2001:db8:`.
 
     Raises ValueError for anything else.
     """
@@ -39,7 +39,7 @@ def parse_network(value):
             return netaddr.IPNetwork(":".join(groups) + f"::/{16 * len(groups)}")
         return netaddr.IPNetwork(netaddr.IPAddress(value, flags=netaddr.INET_PTON))
     except netaddr.AddrFormatError as error:
-        raise ValueError(f"{value} is neither an address nor the beginning of one") from error
+        raise ValueError(f"{value} is not a full or partial IP address") from error
 
 
 def hosts_within(network, path):
@@ -54,7 +54,7 @@ def hosts_within(network, path):
 
 
 def holding(network, path):
-    """Q: the prefix at `path` (such as `prefix__`) is `network` or holds it."""
+    """Q: the prefix at `path` (such as `prefix__`) is `network` or contains it."""
     return Q(
         **{
             f"{path}ip_version": network.version,
@@ -65,7 +65,7 @@ def holding(network, path):
 
 
 def held_by(network, path):
-    """Q: the prefix at `path` is `network` or lies in it."""
+    """Q: the prefix at `path` is `network` or lies within it."""
     return Q(
         **{
             f"{path}ip_version": network.version,
@@ -84,7 +84,7 @@ def parse_address(value):
 
 
 class ParsedValuesField(MultiValueCharField):
-    """Texts that `parse` takes, or the ids of objects where `ids` are welcome too."""
+    """Strings accepted by `parse`, or object IDs if `ids` is set."""
 
     def __init__(self, *args, parse, ids=False, **kwargs):
         self._parse, self._ids = parse, ids
@@ -101,13 +101,13 @@ class ParsedValuesField(MultiValueCharField):
 
 
 class ParsedValuesFilter(MultiValueCharFilter):
-    """Refuses what `parse` raises ValueError for; its method gets what `parse` returns, or ids where `ids`."""
+    """Rejects values for which `parse` raises ValueError; its method gets the parsed values, or IDs if `ids` is set."""
 
     field_class = ParsedValuesField
 
 
 class NetworkSearchFilter(SearchFilter):
-    """A search that also takes whole and begun addresses: `addresses(network)` makes the Q that finds them."""
+    """A search that also accepts full and partial addresses; `addresses(network)` returns the Q that finds them."""
 
     def __init__(self, *args, addresses, **kwargs):
         self.addresses = addresses
@@ -192,7 +192,9 @@ class SDNSubnetFilterSet(NautobotFilterSet):
         field_name="prefix__namespace", queryset=Namespace.objects.all(), label="Namespace (name or ID)"
     )
     gateway = ParsedValuesFilter(method="filter_gateway", parse=parse_address, label="Gateway")
-    contains = ParsedValuesFilter(method="filter_contains", parse=parse_address, label="Subnets that hold this address")
+    contains = ParsedValuesFilter(
+        method="filter_contains", parse=parse_address, label="Subnets containing this address"
+    )
     dhcp_ranges = ModelMultipleChoiceFilter(queryset=IPAddressRange.objects.all(), label="DHCP range (ID)")
 
     class Meta:
@@ -235,7 +237,7 @@ class AllocationFilterSet(NautobotFilterSet):
         },
         addresses=lambda network: hosts_within(network, "ip_address__"),
     )
-    mac = ParsedValuesFilter(method="filter_mac", parse=parse_mac, label="MAC address, in any spelling")
+    mac = ParsedValuesFilter(method="filter_mac", parse=parse_mac, label="MAC address, in any notation")
     ip_address = ParsedValuesFilter(
         method="filter_ip_address", parse=parse_address, ids=True, label="IP address (address or ID)"
     )

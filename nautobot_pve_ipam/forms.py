@@ -1,4 +1,4 @@
-"""Forms to add, edit, bulk edit and filter."""
+"""Forms to add, edit, bulk edit and filter our models."""
 
 from django import forms
 from nautobot.apps.constants import BOOLEAN_WITH_BLANK_CHOICES, CHARFIELD_MAX_LENGTH
@@ -30,7 +30,7 @@ def search_field():
 
 
 def yes_or_no_field(label):
-    """A filter by yes or no, or neither."""
+    """A filter for a boolean: yes, no or unset."""
     return forms.NullBooleanField(required=False, label=label, widget=StaticSelect2(choices=BOOLEAN_WITH_BLANK_CHOICES))
 
 
@@ -43,7 +43,7 @@ def bulk_text_field(**kwargs):
 
 
 def named(model, **kwargs):
-    """A filter by the names of related objects."""
+    """A filter by name of related objects."""
     return DynamicModelMultipleChoiceField(queryset=model.objects.all(), to_field_name="name", required=False, **kwargs)
 
 
@@ -55,7 +55,7 @@ class PVEClusterForm(NautobotModelForm):
     virtualization_cluster = DynamicModelChoiceField(
         queryset=Cluster.objects.all(),
         required=False,
-        help_text="The same cluster in Nautobot's virtualization inventory, where it has one",
+        help_text="The corresponding cluster in Nautobot's virtualization inventory, if any",
     )
 
     class Meta:
@@ -90,7 +90,7 @@ class SDNZoneForm(NautobotModelForm):
         queryset=models.PVECluster.objects.all(),
         required=False,
         label="PVE cluster",
-        help_text="Leave empty where the namespace serves one PVE only",
+        help_text="Leave empty if the namespace serves a single PVE",
     )
 
     class Meta:
@@ -127,7 +127,7 @@ class SDNVNetForm(NautobotModelForm):
         queryset=VLAN.objects.all(),
         required=False,
         label="VLAN",
-        help_text="The same network in Nautobot's VLANs, where it has one",
+        help_text="The corresponding VLAN in Nautobot, if any",
     )
 
     class Meta:
@@ -161,14 +161,14 @@ class SDNVNetFilterForm(NautobotFilterForm):
 class SDNSubnetForm(NautobotModelForm):
     vnet = DynamicModelChoiceField(queryset=models.SDNVNet.objects.all(), label="VNet")
     prefix = DynamicModelChoiceField(
-        queryset=Prefix.objects.all(), help_text="A prefix of the namespace that the vnet's zone uses"
+        queryset=Prefix.objects.all(), help_text="A prefix in the namespace of the vnet's zone"
     )
     dhcp_ranges = DynamicModelMultipleChoiceField(
         queryset=IPAddressRange.objects.all(),
         required=False,
         query_params={"parent": "$prefix"},
         label="DHCP ranges",
-        help_text="IP address ranges of the prefix that PVE's DHCP hands out",
+        help_text="IP address ranges of the prefix from which PVE's DHCP hands out addresses",
     )
 
     class Meta:
@@ -183,7 +183,7 @@ class SDNSubnetForm(NautobotModelForm):
                 self.add_error("dhcp_ranges", f"Range {chosen} is not within prefix {prefix}.")
 
     def _save_m2m(self):
-        # Ranges chosen here existed before: PVE must not delete them when it lets them go.
+        # Ranges chosen here already existed, so PVE must not delete them when it stops using them.
         ranges = self.cleaned_data.pop("dhcp_ranges")
         super()._save_m2m()
         self.instance.dhcp_ranges.set(ranges, through_defaults={"adopted": True})
@@ -205,7 +205,7 @@ class SDNSubnetFilterForm(NautobotFilterForm):
     model = models.SDNSubnet
     field_order = ["q", "contains", "vnet", "zone", "cluster", "namespace"]
     q = search_field()
-    contains = MultiValueCharField(required=False, label="Holds this address")
+    contains = MultiValueCharField(required=False, label="Contains address")
     vnet = named(models.SDNVNet, label="VNet")
     zone = named(models.SDNZone)
     cluster = named(models.PVECluster, label="PVE cluster")
@@ -222,7 +222,7 @@ class AllocationForm(NautobotModelForm):
     subnet = DynamicModelChoiceField(
         queryset=models.SDNSubnet.objects.all(),
         required=False,
-        help_text="The PVE subnet it was handed out for; leave empty where no PVE asked for it",
+        help_text="The PVE subnet that the address is used in; leave empty if no PVE requested it",
     )
 
     class Meta:
@@ -230,8 +230,8 @@ class AllocationForm(NautobotModelForm):
         fields = ["ip_address", "subnet", "hostname", "vmid", "mac", "is_gateway", "adopted", "tags"]
         help_texts = {
             "hostname": "The guest's name in PVE",
-            "vmid": "The guest's number in PVE: 100 to 999999999",
-            "mac": "MAC address of the guest's network device, in any of the usual spellings",
+            "vmid": "The guest's ID in PVE, 100 to 999999999",
+            "mac": "MAC address of the guest's network device, in any common notation",
             "is_gateway": "The address is the subnet's gateway, not a guest's",
         }
 
@@ -244,7 +244,7 @@ class AllocationBulkEditForm(TagsBulkEditFormMixin, NautobotBulkEditForm):
         max_value=models.VMID_MAX,
         required=False,
         label="VMID",
-        help_text="A guest with several addresses has the same VMID on each",
+        help_text="All addresses of a guest have the same VMID",
     )
     hostname = bulk_text_field()
     is_gateway = bulk_yes_or_no_field("Gateway")

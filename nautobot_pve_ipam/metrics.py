@@ -1,6 +1,6 @@
-"""What Nautobot's /metrics tells of us: the fill of each DHCP range, and what requests for addresses came to.
+"""Our metrics on Nautobot's /metrics: the usage of each DHCP range, and the number of allocations.
 
-Gauges are read from the database at each scrape; the counters are those of services/allocation.py.
+Gauges are read from the database on each scrape; the counters live in services/allocation.py.
 """
 
 from prometheus_client.core import GaugeMetricFamily
@@ -12,11 +12,13 @@ RANGE_LABELS = ("namespace", "prefix", "start", "end")
 
 
 def dhcp_range_fill():
-    """Used and size of each DHCP range, in addresses; one query."""
+    """Addresses in use and size of each DHCP range; one query."""
     used = GaugeMetricFamily(
-        "nautobot_pve_ipam_dhcp_range_used", "Addresses in use of a DHCP range", labels=RANGE_LABELS
+        "nautobot_pve_ipam_dhcp_range_used", "Addresses in use in a DHCP range", labels=RANGE_LABELS
     )
-    size = GaugeMetricFamily("nautobot_pve_ipam_dhcp_range_size", "Addresses of a DHCP range", labels=RANGE_LABELS)
+    size = GaugeMetricFamily(
+        "nautobot_pve_ipam_dhcp_range_size", "Number of addresses in a DHCP range", labels=RANGE_LABELS
+    )
     for gauge in gauges(dhcp_ranges()):
         found = gauge.ip_address_range
         labels = (found.parent.namespace.name, str(found.parent.prefix), found.start_host, found.end_host)
@@ -27,7 +29,7 @@ def dhcp_range_fill():
 
 
 def allocation_count():
-    """How many addresses are held for guests and gateways now; one query."""
+    """Number of addresses currently held for guests and gateways; one query."""
     yield GaugeMetricFamily(
         "nautobot_pve_ipam_allocations", "Addresses held for guests and gateways", value=Allocation.objects.count()
     )

@@ -1,6 +1,6 @@
-"""An answer when the database or Redis is out of reach: Nautobot itself would close the connection without one.
+"""Responds with 503 when the database or Redis is out of reach; Nautobot would close the connection without a response.
 
-Its change logging asks both once more after a view has answered, and so does its error page.
+Nautobot's change logging accesses both again after the view has returned, and so does its error page.
 """
 
 import logging
@@ -19,8 +19,8 @@ BASE = "/api/plugins/pve-ipam/"
 class OutOfReachMiddleware:
     """The outermost middleware, for our own endpoints only.
 
-    What a view has answered stands, though Nautobot cannot look after its change log and webhooks then; a request
-    that never came to its view is answered with 503.
+    A response that the view has already returned is kept, even though Nautobot could not process its change log and
+    webhooks; a request that never reached its view is answered with 503.
     """
 
     def __init__(self, get_response):
@@ -42,12 +42,12 @@ class OutOfReachMiddleware:
         answer = getattr(request, "pve_ipam_answer", None)
         if answer is None or not getattr(answer, "is_rendered", True):
             answer = unavailable()
-        answer.headers.setdefault("Content-Length", str(len(answer.content)))  # else CommonMiddleware's work
+        answer.headers.setdefault("Content-Length", str(len(answer.content)))  # normally set by CommonMiddleware
         return answer
 
 
 def note_exception(sender, request=None, **kwargs):
-    """An error page would hide the exception from the middlewares around it."""
+    """Remember the exception on the request: Django turns it into an error page before it reaches the middleware."""
     error = sys.exc_info()[1]
     if request is not None and isinstance(error, OUT_OF_REACH):
         request.pve_ipam_out_of_reach = error

@@ -1,7 +1,7 @@
-"""What Proxmox VE (PVE) knows of the network, hung on Nautobot's own IPAM objects.
+"""What Proxmox VE (PVE) knows about the network, attached to Nautobot's own IPAM objects.
 
 A PVE subnet *is* a core Prefix, a DHCP range *is* a core IPAddressRange, an address *is* a core IPAddress.
-These tables add only what the core objects have no place for: cluster, zone, vnet, guest.
+These models add only what core objects cannot store: cluster, zone, vnet, guest.
 """
 
 import netaddr
@@ -16,13 +16,13 @@ from nautobot_pve_ipam.choices import ZoneTypeChoices
 
 VMID_MIN = 100
 VMID_MAX = 999_999_999
-#: PVE's own limit for the ids of zones and vnets (pve-sdn-zone-id, pve-sdn-vnet-id).
+#: PVE's own limit for the IDs of zones and vnets (pve-sdn-zone-id, pve-sdn-vnet-id).
 SDN_ID_MAX_LENGTH = 8
 
 vmid_validators = (MinValueValidator(VMID_MIN), MaxValueValidator(VMID_MAX))
 sdn_id_validator = RegexValidator(
     r"^[a-zA-Z][a-zA-Z0-9]{0,7}$",
-    "'%(value)s' is no PVE id: 1 to 8 letters and digits, starting with a letter.",
+    "'%(value)s' is not a valid PVE ID: 1 to 8 letters and digits, starting with a letter.",
 )
 
 full_citizen = extras_features(
@@ -36,12 +36,12 @@ full_citizen = extras_features(
 
 @full_citizen
 class PVECluster(PrimaryModel):
-    """One PVE cluster, or a single node, by the name it gives itself."""
+    """A PVE cluster, or a single node, identified by the name PVE uses for it."""
 
     name = models.CharField(
         max_length=CHARFIELD_MAX_LENGTH,
         unique=True,
-        help_text="The name PVE gives the cluster (corosync's cluster_name), or a single node's name",
+        help_text="The cluster's name in PVE (cluster_name in corosync.conf), or the name of a single node",
     )
     status = StatusField(blank=False, null=False)
     virtualization_cluster = models.ForeignKey(
@@ -51,7 +51,7 @@ class PVECluster(PrimaryModel):
         blank=True,
         null=True,
         verbose_name="virtualization cluster",
-        help_text="The same cluster in Nautobot's virtualization inventory",
+        help_text="The corresponding cluster in Nautobot's virtualization inventory",
     )
     description = models.CharField(max_length=CHARFIELD_MAX_LENGTH, blank=True)
 
@@ -67,7 +67,7 @@ class PVECluster(PrimaryModel):
 
 @full_citizen
 class SDNZone(PrimaryModel):
-    """A PVE software-defined network (SDN) zone; it addresses from one Nautobot namespace.
+    """A PVE software-defined network (SDN) zone, whose addresses come from one Nautobot namespace.
 
     Two clusters may each have a zone of the same name in one namespace.
     """
@@ -79,16 +79,16 @@ class SDNZone(PrimaryModel):
         related_name="sdn_zones",
         blank=True,
         null=True,
-        help_text="Empty where the namespace serves one PVE only",
+        help_text="Leave empty if the namespace serves a single PVE",
     )
     name = models.CharField(
         max_length=SDN_ID_MAX_LENGTH,
         validators=[sdn_id_validator],
-        help_text="The zone's id in PVE, as in /etc/pve/sdn",
+        help_text="The zone's ID in PVE, as in /etc/pve/sdn",
     )
     type = models.CharField(max_length=20, choices=ZoneTypeChoices, default=ZoneTypeChoices.SIMPLE)
     dhcp = models.CharField(
-        max_length=20, blank=True, verbose_name="DHCP", help_text="The zone's DHCP back end in PVE, such as dnsmasq"
+        max_length=20, blank=True, verbose_name="DHCP", help_text="The zone's DHCP backend in PVE, such as dnsmasq"
     )
     description = models.CharField(max_length=CHARFIELD_MAX_LENGTH, blank=True)
 
@@ -107,34 +107,36 @@ class SDNZone(PrimaryModel):
 
     def clean(self):
         super().clean()
-        # SQL lets two NULLs differ, so the constraint alone would admit two zones without a cluster.
+        # In SQL, NULLs are distinct: the constraint alone would allow two zones without a cluster.
         if self.cluster_id is None and self.namespace_id is not None:
             twins = SDNZone.objects.filter(namespace_id=self.namespace_id, cluster=None, name=self.name)
             if twins.exclude(pk=self.pk).exists():
-                raise ValidationError({"name": f"Zone {self.name} exists already in namespace {self.namespace}."})
+                raise ValidationError({"name": f"Zone {self.name} already exists in namespace {self.namespace}."})
         if self.namespace_id and (stray := self.subnets_outside(self.namespace_id, vnet__zone=self.pk)):
             raise ValidationError({"namespace": f"Subnet {stray} is in namespace {stray.prefix.namespace}."})
 
     @staticmethod
     def subnets_outside(namespace_id, **of):
-        """The first of these subnets whose prefix is in another namespace, or None."""
+        """The first matching subnet whose prefix is in another namespace, or None."""
         return SDNSubnet.objects.filter(**of).exclude(prefix__namespace=namespace_id).first()
 
 
 @full_citizen
 class SDNVNet(PrimaryModel):
-    """A PVE virtual network (vnet) of a zone."""
+    """A PVE virtual network (vnet) in a zone."""
 
     zone = models.ForeignKey(to="nautobot_pve_ipam.SDNZone", on_delete=models.CASCADE, related_name="vnets")
     name = models.CharField(
-        max_length=SDN_ID_MAX_LENGTH, validators=[sdn_id_validator], help_text="The vnet's id in PVE: its bridge's name"
+        max_length=SDN_ID_MAX_LENGTH,
+        validators=[sdn_id_validator],
+        help_text="The vnet's ID in PVE, also the name of its bridge",
     )
-    alias = models.CharField(max_length=CHARFIELD_MAX_LENGTH, blank=True, help_text="PVE's alias of the vnet")
+    alias = models.CharField(max_length=CHARFIELD_MAX_LENGTH, blank=True, help_text="The vnet's alias in PVE")
     tag = models.PositiveIntegerField(
         blank=True,
         null=True,
         validators=[MinValueValidator(1), MaxValueValidator(16_777_215)],
-        help_text="VLAN id (1 to 4094) or VXLAN id (1 to 16777215), as the zone's type asks",
+        help_text="VLAN ID (1 to 4094) or VXLAN ID (1 to 16777215), depending on the zone's type",
     )
     vlan = models.ForeignKey(
         to="ipam.VLAN",
@@ -165,26 +167,26 @@ class SDNVNet(PrimaryModel):
 
 @full_citizen
 class SDNSubnet(PrimaryModel):
-    """A PVE subnet: one vnet's record on a core Prefix. Two clusters may each have theirs on the same Prefix."""
+    """A PVE subnet: a vnet's record of a core Prefix. Two clusters may each have a record of the same Prefix."""
 
     vnet = models.ForeignKey(to="nautobot_pve_ipam.SDNVNet", on_delete=models.CASCADE, related_name="subnets")
     prefix = models.ForeignKey(to="ipam.Prefix", on_delete=models.CASCADE, related_name="sdn_subnets")
     gateway = models.GenericIPAddressField(
         blank=True,
         null=True,
-        help_text="Address of the subnet's gateway; outside the subnet only for a point-to-point /32 or /128",
+        help_text="Address of the subnet's gateway; may be outside the subnet only for a point-to-point /32 or /128",
     )
     snat = models.BooleanField(
-        default=False, verbose_name="SNAT", help_text="PVE translates the guests' source addresses"
+        default=False, verbose_name="SNAT", help_text="PVE translates the source addresses of guests"
     )
     dns_zone_prefix = models.CharField(
         max_length=CHARFIELD_MAX_LENGTH,
         blank=True,
         verbose_name="DNS zone prefix",
-        help_text="PVE puts it between hostname and DNS zone",
+        help_text="Inserted by PVE between hostname and DNS zone",
     )
     adopted = models.BooleanField(
-        default=False, help_text="The prefix was there before PVE used it: letting it go never deletes it"
+        default=False, help_text="The prefix existed before PVE used it, so PVE never deletes it"
     )
     dhcp_ranges = models.ManyToManyField(
         to="ipam.IPAddressRange",
@@ -213,20 +215,20 @@ class SDNSubnet(PrimaryModel):
                 {"prefix": f"Prefix {self.prefix} is not in namespace {self.vnet.zone.namespace} of vnet {self.vnet}."}
             )
         network = self.prefix.prefix
-        # What is no address at all has been refused by the field. A point-to-point subnet has its gateway outside.
+        # The field itself rejects invalid addresses. The gateway of a point-to-point subnet lies outside it.
         known = netaddr.valid_ipv4(self.gateway or "") or netaddr.valid_ipv6(self.gateway or "")
         if known and network.size > 1 and self.gateway not in network:
             raise ValidationError({"gateway": f"Gateway {self.gateway} is not in {network}."})
 
     @property
     def pve_id(self):
-        """The subnet's id without its zone, as PVE and our URLs write it: `10.0.0.0-24`."""
+        """The subnet's ID without its zone, as used by PVE and in our URLs: `10.0.0.0-24`."""
         return f"{self.prefix.network}-{self.prefix.prefix_length}"
 
 
 @extras_features("graphql")
 class SDNDHCPRange(BaseModel):
-    """Which core IP address ranges a subnet's DHCP hands out from, and whether PVE made them."""
+    """Links a subnet to a core IP address range used for DHCP; `adopted` unless PVE created the range."""
 
     subnet = models.ForeignKey(
         to="nautobot_pve_ipam.SDNSubnet", on_delete=models.CASCADE, related_name="dhcp_range_links"
@@ -234,7 +236,9 @@ class SDNDHCPRange(BaseModel):
     ip_address_range = models.ForeignKey(
         to="ipam.IPAddressRange", on_delete=models.CASCADE, related_name="sdn_subnet_links"
     )
-    adopted = models.BooleanField(default=False, help_text="The range was there before PVE used it")
+    adopted = models.BooleanField(
+        default=False, help_text="The range existed before PVE used it, so PVE never deletes it"
+    )
 
     natural_key_field_names = ["subnet", "ip_address_range"]
 
@@ -259,7 +263,7 @@ class SDNDHCPRange(BaseModel):
 
 
 def range_within(ip_address_range, prefix) -> bool:
-    """Whether a core IP address range lies in a core prefix, or in a pool of it: the same namespace and both ends."""
+    """Whether a core IP address range lies in a core prefix or a pool of it: same namespace, and both ends inside."""
     return (
         ip_address_range.parent.namespace_id == prefix.namespace_id
         and ip_address_range.start_address in prefix.prefix
@@ -269,9 +273,9 @@ def range_within(ip_address_range, prefix) -> bool:
 
 @full_citizen
 class Allocation(PrimaryModel):
-    """An address held for a guest or a gateway: what PVE knows of one core IPAddress.
+    """An address held for a guest or a gateway: what PVE knows about a core IPAddress.
 
-    `vmid` is PVE's id of the guest, 100 to 999999999. The record goes with its address.
+    `vmid` is PVE's ID of the guest, 100 to 999999999. The allocation is deleted together with its address.
     """
 
     ip_address = models.OneToOneField(
@@ -283,7 +287,7 @@ class Allocation(PrimaryModel):
         related_name="allocations",
         blank=True,
         null=True,
-        help_text="Empty where the address was not asked for by a PVE",
+        help_text="Empty if no PVE requested the address",
     )
     mac = MACAddressCharField(blank=True, default="", db_index=True, verbose_name="MAC address")
     vmid = models.PositiveIntegerField(
@@ -292,10 +296,10 @@ class Allocation(PrimaryModel):
     hostname = models.CharField(max_length=CHARFIELD_MAX_LENGTH, blank=True, db_index=True)
     is_gateway = models.BooleanField(default=False, verbose_name="gateway")
     adopted = models.BooleanField(
-        default=False, help_text="The address was there before PVE used it: letting it go never deletes it"
+        default=False, help_text="The address existed before PVE used it, so PVE never deletes it"
     )
     last_seen = models.DateTimeField(
-        blank=True, null=True, editable=False, help_text="When PVE last asked for or confirmed this address"
+        blank=True, null=True, editable=False, help_text="When PVE last requested or confirmed this address"
     )
 
     natural_key_field_names = ["ip_address"]
@@ -309,9 +313,9 @@ class Allocation(PrimaryModel):
 
 
 class IdempotencyKey(BaseModel):
-    """The answer already given to one `Idempotency-Key` of one user, kept for a day.
+    """The response already given for a user's `Idempotency-Key`, kept for a day.
 
-    Source: the IETF draft "The Idempotency-Key HTTP Header Field".
+    See the IETF draft "The Idempotency-Key HTTP Header Field".
     """
 
     user = models.ForeignKey(to=settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")

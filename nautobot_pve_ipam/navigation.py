@@ -1,4 +1,4 @@
-"""The group "Proxmox VE" in the IPAM tab."""
+"""The "Proxmox VE" group in the IPAM menu."""
 
 from nautobot.apps.ui import (
     NavigationIconChoices,

@@ -1,4 +1,4 @@
-"""Nautobot's object permissions: what may be done is known for certain only when the object is there.
+"""Nautobot's object permissions. Constraints can only be checked once the object exists.
 
 May import core_internals and errors.
 """
@@ -8,10 +8,10 @@ from typing import Any
 from nautobot_pve_ipam.core_internals import is_unrestricted
 from nautobot_pve_ipam.errors import Forbidden
 
-#: What a permission limits its objects to; None for all.
+#: The constraints of an object permission; None for all objects.
 Constraints = dict[str, str] | None
 
-#: What the PVE hooks need in all: the least that a PVE's token must have.
+#: The minimum set of permissions that a PVE's token needs for the hooks.
 HOOK_RIGHTS = (
     "ipam.view_namespace",
     "ipam.view_prefix",
@@ -32,7 +32,7 @@ HOOK_RIGHTS = (
     "nautobot_pve_ipam.change_sdnsubnet",
     "nautobot_pve_ipam.delete_sdnsubnet",
 )
-#: Content type -> the path from such an object to the name of its namespace.
+#: Content type -> lookup path from the object to the name of its namespace.
 NAMESPACE_PATHS = {
     "ipam.namespace": "name",
     "ipam.prefix": "namespace__name",
@@ -45,9 +45,9 @@ NAMESPACE_PATHS = {
 
 
 def hook_permissions(namespace: str, cluster: str | None = None) -> dict[str, tuple[list[str], Constraints]]:
-    """HOOK_RIGHTS limited to the namespace of that name: content type -> (actions, constraints).
+    """HOOK_RIGHTS limited to the given namespace: content type -> (actions, constraints).
 
-    Clusters belong to no namespace: they are limited to the one named, if any.
+    Clusters belong to no namespace: they are limited to the named one, if any.
     """
     permissions: dict[str, tuple[list[str], Constraints]] = {}
     for right in HOOK_RIGHTS:
@@ -65,7 +65,7 @@ def hook_permissions(namespace: str, cluster: str | None = None) -> dict[str, tu
 def require(user: Any, action: str, *objects: Any) -> None:
     """Raise Forbidden unless `user` may do `action` ("add", "change", "delete", "view") with each of the objects.
 
-    For "add" and "change" call it after saving, inside the transaction: constraints judge what the object became.
+    For "add" and "change", call it after saving, inside the transaction: constraints apply to the resulting object.
     """
     if not objects:
         return
@@ -81,5 +81,5 @@ def require(user: Any, action: str, *objects: Any) -> None:
 
 
 def missing_hook_rights(user: Any) -> list[str]:
-    """Those of HOOK_RIGHTS that `user` has for no object at all."""
+    """The HOOK_RIGHTS that `user` does not have for any object."""
     return [right for right in HOOK_RIGHTS if not user.has_perm(right)]

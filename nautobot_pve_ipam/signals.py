@@ -1,8 +1,8 @@
-"""All receivers: seed data when the database is ready, and search cursors lowered when Nautobot frees addresses.
+"""All signal receivers: they seed data when the database is ready, and lower search cursors when addresses are freed.
 
-Addresses are freed through Nautobot's pages, its API, cascades, bulk deletes and Jobs. An address frees itself; a
-child prefix or an IP address range frees what it blocked. The cursors of every prefix around are lowered, after the
-commit: before it nobody else could see the freed address.
+Addresses are freed through Nautobot's pages, its API, cascades, bulk deletes and Jobs. Deleting an address frees that
+address; deleting a child prefix or an IP address range frees what it blocked. The cursors of all enclosing prefixes
+are lowered after the commit, because nobody else can see the freed address before.
 """
 
 from functools import partial
@@ -16,12 +16,12 @@ from nautobot_pve_ipam.search import cursors
 from nautobot_pve_ipam.search.intervals import to_int, to_text
 from nautobot_pve_ipam.search.tables import possible_networks
 
-#: The statuses of Nautobot's own that a PVE cluster may have; which ones it may have in the end is the admin's choice.
+#: Nautobot's built-in statuses that PVE clusters may have by default; an admin can change them.
 CLUSTER_STATUSES = ("Active", "Planned", "Staging", "Maintenance", "Offline", "Decommissioning")
 
 
 def listen():
-    """Listen to core's models; called once, when the App is ready."""
+    """Connect the receivers to core's models; called once, when the App is ready."""
     post_delete.connect(_address_freed, sender=IPAddress, dispatch_uid="pve_ipam_address_deleted")
     post_save.connect(_address_freed, sender=IPAddress, dispatch_uid="pve_ipam_address_saved")
     for model, ends in ((Prefix, ("network", "broadcast")), (IPAddressRange, ("start_host", "end_host"))):
@@ -31,10 +31,10 @@ def listen():
 
 
 def offer_cluster_statuses(sender, *, apps, **kwargs):
-    """Let PVE clusters have Nautobot's usual statuses, unless they have any already: an admin's edit stays."""
+    """Enable CLUSTER_STATUSES for PVE clusters, unless any are enabled already: never undo an admin's changes."""
     try:
         cluster_model = apps.get_model("nautobot_pve_ipam", "PVECluster")
-    except LookupError:  # migrated back to nothing: the App is being uninstalled
+    except LookupError:  # migrated back to zero: the App is being uninstalled
         return
     status_model = apps.get_model("extras", "Status")
     content_type = apps.get_model("contenttypes", "ContentType").objects.get_for_model(cluster_model)
@@ -45,7 +45,7 @@ def offer_cluster_statuses(sender, *, apps, **kwargs):
 
 
 def _address_freed(sender, instance, created=None, **kwargs):
-    """Deleted, or saved with another parent: the old parent's place is free."""
+    """Deleted, or moved to another parent: the address is free in its old parent."""
     parent_id = value_before_save(instance, "parent_id")
     if created or parent_id is None or (created is not None and parent_id == instance.parent_id):
         return
@@ -55,7 +55,7 @@ def _address_freed(sender, instance, created=None, **kwargs):
 
 
 def _blocker_freed(sender, instance, ends, created=False, **kwargs):
-    """Deleted, or saved and perhaps smaller, elsewhere or of another kind."""
+    """Deleted, or saved: it may have shrunk, moved or changed its type."""
     if created:
         return
     first, last = (value_before_save(instance, end) for end in ends)
@@ -77,5 +77,5 @@ def _lower_after_commit(namespaces, ip_version, first, last):
         )
         cursors.lower(list(around.order_by().values_list("pk", flat=True)), begin, end)
 
-    # Robust: what is deleted is deleted, whatever becomes of a hint.
+    # Robust: the deletion must stand even if lowering the cursor, a mere hint, fails.
     transaction.on_commit(lower, robust=True)

@@ -1,4 +1,4 @@
-"""Tables of the lists and of the panels on detail pages."""
+"""Tables for the list views and for the panels on detail pages."""
 
 import django_tables2 as tables
 from nautobot.apps.tables import BaseTable, BooleanColumn, ButtonsColumn, StatusTableMixin, TagColumn, ToggleColumn
@@ -159,5 +159,5 @@ class AllocationTable(BaseTable):
         )
 
     def render_is_gateway(self, value):
-        # A red cross at every guest would look like a thousand faults.
+        # A red cross next to every guest would look like an error.
         return render_boolean(value or None)

@@ -1,4 +1,4 @@
-"""Which panels, tabs and buttons of ui/ stand on the pages of Nautobot's own objects and of ours."""
+"""Adds the panels, tabs and buttons of ui/ to the pages of Nautobot's own objects and of ours."""
 
 from nautobot.apps.ui import Button, ButtonColorChoices, DistinctViewTab, SectionChoices, TemplateExtension
 
@@ -66,7 +66,7 @@ class PrefixAddresses(TemplateExtension):
     model = "ipam.prefix"
     object_detail_buttons = (
         allocate_button("prefix"),
-        # Core's own tabs fill the line, so that a further one hides in the menu behind them.
+        # Core's own tabs fill the row, so our tab ends up hidden in the overflow menu.
         Button(weight=200, label=MAP_LABEL, icon="mdi-view-grid", link_name=ROUTE.format("prefix_address_map")),
     )
     object_detail_panels = (PrefixGauges(weight=140, section=SectionChoices.LEFT_HALF, label=GAUGES_LABEL),)
@@ -84,7 +84,7 @@ class PrefixAddresses(TemplateExtension):
 class RangeAddresses(TemplateExtension):
     model = "ipam.ipaddressrange"
     object_detail_buttons = (allocate_button("ipaddressrange"),)
-    object_detail_panels = (RangeGauge(weight=100, section=SectionChoices.RIGHT_HALF, label="Fill"),)
+    object_detail_panels = (RangeGauge(weight=100, section=SectionChoices.RIGHT_HALF, label="Utilization"),)
 
 
 class SubnetAddresses(TemplateExtension):

@@ -1,4 +1,4 @@
-"""Routes of the pages, below /plugins/pve-ipam/."""
+"""URLs of the pages, below /plugins/pve-ipam/."""
 
 from django.urls import path
 from django.views.generic import RedirectView

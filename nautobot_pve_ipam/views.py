@@ -1,4 +1,4 @@
-"""Lists, detail pages and forms of the models; what the detail pages show stands in ui/details.py."""
+"""List, detail and edit views of the models; the panels of the detail pages are defined in ui/details.py."""
 
 from nautobot.apps.ui import ObjectDetailContent
 from nautobot.apps.views import NautobotUIViewSet

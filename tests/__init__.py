@@ -1,1 +1,1 @@
-"""Tests: `pure/` needs neither Django nor a server; `live` in the others is a real Nautobot over HTTP."""
+"""Tests. `pure/` needs neither Django nor a server; in all others, `live` is a real Nautobot reached over HTTP."""

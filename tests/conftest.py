@@ -1,8 +1,8 @@
 """Servers, databases and a live Nautobot for the tests.
 
-pytest with pytest-django rather than Nautobot's own runner: that one migrates a database of its own (minutes) or reads
-one from a JSON dump, and knows nothing of fixtures such as the live server that many tests share. Here the test
-database is cloned from the migrated template in a second, and Nautobot's test cases run all the same.
+We use pytest with pytest-django rather than Nautobot's own runner, which migrates its own database (minutes) or loads
+one from a JSON dump, and does not support fixtures such as the live server that many tests share. Here, the test
+database is cloned from the migrated template in a second, and Nautobot's test cases still run.
 """
 
 import logging
@@ -24,9 +24,9 @@ LIVE_WORKERS = 4
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Set Nautobot up on a fresh database, unless only tests that need none are asked for.
+    """Set up Nautobot on a fresh database, unless only tests that need none were selected.
 
-    At this point and not in a fixture, because test modules import Nautobot's models at their head.
+    Done here and not in a fixture, because test modules import Nautobot's models at import time.
     """
     places = [config.invocation_params.dir / argument.split("::")[0] for argument in config.args]
     pure = [config.rootpath / place for place in PURE]
@@ -44,14 +44,14 @@ def pytest_configure(config: pytest.Config) -> None:
     import nautobot  # noqa: PLC0415  (reads the environment)
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Nautobot's own deprecations are not ours to read at every run
+        warnings.simplefilter("ignore")  # hide Nautobot's own deprecation warnings
         logging.disable(logging.INFO)
         nautobot.setup()
         logging.disable(logging.NOTSET)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is about the other database."""
+    """Deselect tests that are specific to the other database."""
     is_mariadb = os.environ.get("NAUTOBOT_PVE_IPAM_DATABASE", "").startswith("mysql")
     others = [item for item in items if item.get_closest_marker("postgresql" if is_mariadb else "mariadb")]
     config.hook.pytest_deselected(items=others)
@@ -60,19 +60,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_test_environment: None) -> None:
-    """Nothing to set up: the settings' database is this run's own already."""
+    """Nothing to set up: the database in the settings already belongs to this run."""
 
 
 @pytest.fixture(scope="session")
 def server_url() -> Iterator[str]:
-    """URL of the PostgreSQL server, from which `scratch_database` makes databases."""
+    """URL of the PostgreSQL server on which `scratch_database` creates databases."""
     with postgresql() as url:
         yield url
 
 
 @pytest.fixture(scope="session")
 def live() -> Iterator[Live]:
-    """A real Nautobot web server with four workers on a database of its own, and a superuser's token."""
+    """A real Nautobot web server with four workers, its own database, and a superuser's token."""
     with (
         fresh_database("live") as database_url,
         nautobot_web(database_url, workers=LIVE_WORKERS) as web,
@@ -83,20 +83,20 @@ def live() -> Iterator[Live]:
 
 @pytest.fixture(scope="session")
 def http():
-    """The function `http_request`: any status is an answer."""
+    """The function `http_request`, which never raises for an error status."""
     return http_request
 
 
 @pytest.fixture
 def admin(django_user_model, db):
-    """A superuser of this process's own database."""
+    """A superuser in this process's database."""
     return django_user_model.objects.create_superuser("counter", "counter@example.com", "counter")
 
 
 @pytest.fixture
 def api_client(admin):
     """A client of the REST API and of the pages in this process, as a superuser."""
-    from rest_framework.test import APIClient  # noqa: PLC0415  (settings are there only when tests run)
+    from rest_framework.test import APIClient  # noqa: PLC0415  (settings exist only when tests run)
 
     client = APIClient()
     client.force_login(admin)
@@ -105,5 +105,5 @@ def api_client(admin):
 
 @pytest.fixture
 def committed(django_capture_on_commit_callbacks):
-    """A block at whose end everything is done that waits for the commit."""
+    """A context manager that runs all on-commit callbacks at its end."""
     return lambda: django_capture_on_commit_callbacks(execute=True)

@@ -1,4 +1,4 @@
-"""A running Nautobot as tests see it, and the plain HTTP with which they talk to it."""
+"""A running Nautobot for tests, and plain HTTP requests to it."""
 
 import base64
 import http.client
@@ -21,7 +21,7 @@ TIMEOUT_SECONDS = 120
 
 @dataclass(frozen=True)
 class Answer:
-    """An HTTP answer; `body` is the parsed JSON, the text where it is none, or None where it is empty."""
+    """An HTTP response; `body` is the parsed JSON, the text if it is not JSON, or None if it is empty."""
 
     status: int
     reason: str
@@ -32,7 +32,7 @@ class Answer:
 def http_request(
     method: str, url: str, body: Any = None, token: str | None = None, headers: dict[str, str] | None = None
 ) -> Answer:
-    """One request on a connection of its own; any status is an answer. A body of bytes goes out as it is, else JSON."""
+    """Send one request on a new connection; error statuses do not raise. Bytes are sent as is, other bodies as JSON."""
     parts = urlsplit(url)
     sent = {"Accept": "application/json", **(headers or {})}
     if token:
@@ -53,9 +53,9 @@ def http_request(
 
 @dataclass(frozen=True)
 class Live:
-    """A Nautobot web server with a database of its own.
+    """A Nautobot web server with its own database.
 
-    Tests share it: each makes what it needs in namespaces of its own name and cleans nothing up.
+    Tests share it: each creates what it needs in uniquely named namespaces and does not clean up.
     """
 
     web: WebServer
@@ -81,13 +81,13 @@ class Live:
         return http_request(method, url, body, **{"token": self.token, **options})
 
     def manage(self, code: str) -> str:
-        """Run Python inside this Nautobot, in a process of its own (some seconds); return what it printed."""
+        """Run Python inside this Nautobot, in a separate process (takes seconds); return what it printed."""
         return run_python(self.web.environment, code)
 
     def queued_tasks(self) -> list[tuple[str, list[Any]]]:
-        """Name and positional arguments of each task that waits for a worker (none runs), the newest first.
+        """Name and positional arguments of each queued task (no worker is running), newest first.
 
-        A webhook is `nautobot.extras.tasks.process_webhook` with (webhook id, object's data, model, action, ..).
+        A webhook is `nautobot.extras.tasks.process_webhook` with (webhook ID, object data, model, action, ..).
         """
         with closing(redis.Redis.from_url(self.web.environment["NAUTOBOT_PVE_IPAM_REDIS"])) as client:
             messages = map(json.loads, client.lrange(f"{urlsplit(self.database_url).path[1:]}:default", 0, -1))

@@ -1,4 +1,4 @@
-"""A namespace of a test's own in the live Nautobot, filled and asked over HTTP."""
+"""A namespace for one test in the live Nautobot, filled and queried over HTTP."""
 
 import uuid
 from typing import Any
@@ -8,9 +8,9 @@ from tests.live import Answer, Live
 
 
 class Network:
-    """Core objects of one namespace and the next-free-IP calls on them, as the superuser unless `token=` is given.
+    """Core objects of one namespace, and next-free-IP calls on them, as the superuser unless `token=` is given.
 
-    A subnet is named as the URLs name it: `10.0.0.0-24`.
+    Subnets are named as in URLs: `10.0.0.0-24`.
     """
 
     def __init__(self, live: Live) -> None:
@@ -64,12 +64,12 @@ class Network:
         return hosts(answer.body)
 
     def addresses(self) -> list[str]:
-        """All addresses of the namespace with their lengths, in order, as core tells them."""
+        """All addresses of the namespace with their lengths, in order, as returned by core."""
         answer = self.live.request("GET", f"/api/ipam/ip-addresses/?namespace={self.id}&limit=1000")
         return [item["address"] for item in answer.body["results"]]
 
     def written(self) -> tuple[Any, ...]:
-        """What an allocation writes, counted: addresses and allocations of the namespace, keys and changes of all."""
+        """Counts of what an allocation writes: addresses and allocations in the namespace, and all keys and changes."""
         with self.live.connect() as connection, connection.cursor() as cursor:
             cursor.execute(
                 "SELECT (SELECT count(*) FROM ipam_ipaddress a JOIN ipam_prefix p ON p.id = a.parent_id"
@@ -94,5 +94,5 @@ class Network:
 
 
 def hosts(body: Any) -> Any:
-    """The address, or the addresses, of an answer without the prefix length."""
+    """The address or addresses in a response, without the prefix length."""
     return [item["address"].split("/")[0] for item in body] if isinstance(body, list) else body["address"].split("/")[0]

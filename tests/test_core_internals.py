@@ -1,4 +1,4 @@
-"""Privates of Nautobot, Django and DRF: what they buy is never paid for with the truth, and each may be missing."""
+"""Privates of Nautobot, Django and DRF: using them never changes a result, and each of them may be missing."""
 
 import json
 from contextlib import contextmanager
@@ -38,7 +38,7 @@ def prefix(ground):
 
 
 def post(client, prefix, count, **fields):
-    """Allocate for `count` guests: by an object for one, by a list for several. The ids of their addresses."""
+    """Allocate for `count` guests: one as an object, several as a list. Returns the IDs of their addresses."""
     bodies = [
         {"vmid": 100 + number, "hostname": f"guest{number}", "mac": f"BC:24:11:00:00:{number:02X}", **fields}
         for number in range(count)
@@ -50,7 +50,7 @@ def post(client, prefix, count, **fields):
 
 
 def check(ids, user):
-    """Each address and its allocation has one entry, as core itself makes it of what is in the database now."""
+    """Each address and each allocation has one entry, as core would create it from the current database."""
     addresses = list(IPAddress.objects.filter(pk__in=ids))
     allocations = list(Allocation.objects.filter(ip_address__in=ids))
     assert len(addresses) == len(allocations) == len(ids)
@@ -75,7 +75,7 @@ def test_an_entry_is_what_core_writes(count, api_client, admin, prefix):
 
 
 @pytest.mark.parametrize("count", COUNTS)
-def test_it_tells_the_vrfs_of_the_prefix(count, api_client, admin, ground, prefix):
+def test_it_contains_the_vrfs_of_the_prefix(count, api_client, admin, ground, prefix):
     vrf = VRF.objects.create(name="red", namespace=ground.namespace, status=ground.active)
     vrf.prefixes.add(prefix)
     ids = post(api_client, prefix, count)
@@ -84,7 +84,7 @@ def test_it_tells_the_vrfs_of_the_prefix(count, api_client, admin, ground, prefi
     assert [shown["id"] for shown in entry.object_data_v2["parent"]["vrfs"]] == [str(vrf.pk)]
 
 
-def test_it_tells_the_pool_that_an_address_hangs_on(api_client, admin, ground, prefix):
+def test_it_contains_the_pool_that_is_the_parent_of_an_address(api_client, admin, ground, prefix):
     pool = Prefix(prefix="10.0.0.0/28", type="pool", namespace=ground.namespace, status=ground.active)
     pool.validated_save()
     ids = post(api_client, prefix, 1)
@@ -93,7 +93,7 @@ def test_it_tells_the_pool_that_an_address_hangs_on(api_client, admin, ground, p
 
 
 @pytest.mark.parametrize("count", COUNTS)
-def test_it_tells_tags(count, api_client, admin, prefix):
+def test_it_contains_tags(count, api_client, admin, prefix):
     tag = Tag.objects.create(name="red")
     tag.content_types.add(ContentType.objects.get_for_model(IPAddress))
     ids = post(api_client, prefix, count, tags=[str(tag.pk)])
@@ -103,7 +103,7 @@ def test_it_tells_tags(count, api_client, admin, prefix):
 
 
 @pytest.mark.parametrize("model", [IPAddress, Allocation, Prefix])
-def test_it_tells_custom_fields_younger_than_the_serializer(model, api_client, admin, prefix):
+def test_it_contains_custom_fields_created_after_the_serializer(model, api_client, admin, prefix):
     post(api_client, prefix, 1)
     field = CustomField.objects.create(key="rack", label="Rack", type="text", default="R1")
     field.content_types.set([ContentType.objects.get_for_model(model)])
@@ -115,7 +115,7 @@ def test_it_tells_custom_fields_younger_than_the_serializer(model, api_client, a
     assert shown["custom_fields"].keys() == {"rack"}
 
 
-def test_its_depth_is_not_that_of_serializers_made_in_between():
+def test_its_depth_is_independent_of_serializers_created_in_between():
     kept = core_internals._Serializers().of(IPAddress)
     get_serializer_for_model(IPAddress)(context={"request": None, "depth": 0})
     assert isinstance(kept.fields["parent"], BaseSerializer)

@@ -1,4 +1,4 @@
-"""The documentation inside the App: rendered as committed, whole in its links, served by Nautobot, and true."""
+"""The App's documentation: the committed HTML is up to date, links work, Nautobot serves it, and it is correct."""
 
 import json
 import re
@@ -24,7 +24,7 @@ from tests.networks import Network
 
 APP = "nautobot_pve_ipam"
 MODELS = [model for model in apps.get_app_config(APP).get_models() if model.__name__ != "IdempotencyKey"]
-#: What every primary model of Nautobot has.
+#: Fields of every primary model in Nautobot.
 COMMON_FIELDS = {field.name for field in PrimaryModel._meta.get_fields()} | {"id"}
 EXAMPLE = re.compile(r"```sh\n(.*?)```\n```\n(\d+) [\w ]+\n(.*?)```", re.DOTALL)
 REFUSED = re.compile(r"^\| `([{\[].*)` \| (\d{3}) (.*) \|$", re.MULTILINE)
@@ -43,7 +43,7 @@ def code_in(name):
 
 
 class Links(HTMLParser):
-    """What a page refers to and can be referred to by."""
+    """The link targets and anchors of a page."""
 
     def __init__(self, html):
         super().__init__()
@@ -71,26 +71,26 @@ def test_every_page_has_a_source():
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_links_lead_somewhere_within_the_app(page):
+def test_links_work_and_stay_within_the_app(page):
     found = Links(text_of(page))
     assert not found.tags & {"script", "iframe"}
     for target in found.links:
         path, _, anchor = target.partition("#")
-        assert not re.match(r"\w+:|/", path), f"{target} leads out of the documentation"
+        assert not re.match(r"\w+:|/", path), f"{target} points outside the documentation"
         led_to = (DOCS / page).parent / path if path else DOCS / page
         assert led_to.resolve().is_relative_to(DOCS)
         assert led_to.is_file(), target
         assert not anchor or anchor in Links(led_to.read_text(encoding="utf-8")).ids, target
 
 
-def test_pictures_are_there_and_told_in_words():
+def test_pictures_exist_and_have_alternative_texts():
     pictures = [picture for page in PAGES for picture in Links(text_of(page)).pictures]
     assert pictures
     assert {picture["src"] for picture in pictures if not (DOCS / picture["src"]).is_file()} == set()
     assert all(picture["alt"] for picture in pictures)
 
 
-def test_the_readme_leads_to_pages_that_are_there():
+def test_the_readme_links_to_existing_pages():
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
     named = re.findall(rf"\]\(({APP}/docs/[^)#]+)", readme)
     assert named
@@ -99,21 +99,21 @@ def test_the_readme_leads_to_pages_that_are_there():
 
 @pytest.fixture
 def reader(db):
-    """A user without any permission, logged in."""
+    """A client logged in as a user without any permissions."""
     client = Client()
     client.force_login(get_user_model().objects.create_user("reader"))
     return client
 
 
 @pytest.mark.parametrize("path", [*PAGES, "style.css"])
-def test_nautobot_serves_it_to_who_is_logged_in(reader, path):
+def test_nautobot_serves_it_to_logged_in_users(reader, path):
     answer = reader.get(f"/docs/pve-ipam/{path}")
     assert answer.status_code == 200
     assert answer.headers["Content-Type"] == ("text/css" if path.endswith("css") else "text/html")
     assert b"".join(answer.streaming_content) == (DOCS / path).read_bytes()
 
 
-def test_the_short_address_leads_to_the_first_page(reader):
+def test_the_short_url_redirects_to_the_first_page(reader):
     assert reader.get("/docs/pve-ipam/").headers["Location"] == "/docs/pve-ipam/index.html"
 
 
@@ -133,7 +133,7 @@ def test_a_models_form_links_to_its_page(model, db):
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
-def test_every_field_of_a_model_is_told(model):
+def test_every_field_of_a_model_is_documented(model):
     own = {field.name for field in (*model._meta.fields, *model._meta.many_to_many)} - COMMON_FIELDS
     assert own - code_in(f"models/{model._meta.model_name}.md") == set()
 
@@ -147,30 +147,30 @@ def test_every_field_of_a_model_is_told(model):
         ("pve.md", AddressHookSerializer),
     ],
 )
-def test_every_field_of_a_request_is_told(page, serializer):
+def test_every_field_of_a_request_is_documented(page, serializer):
     assert set(serializer().fields) - code_in(page) - {"address"} == set()
 
 
-def test_every_error_is_told():
+def test_every_error_is_documented():
     def kinds(base):
         for kind in base.__subclasses__():
             yield kind
             yield from kinds(kind)
 
-    told = {name: text_of(name) for name in ("next_free_ip.md", "pve.md")}
+    documented = {name: text_of(name) for name in ("next_free_ip.md", "pve.md")}
     for kind in kinds(errors.PVEIPAMError):
-        assert any(f"`{kind.code}`" in text for text in told.values()), kind.code
+        assert any(f"`{kind.code}`" in text for text in documented.values()), kind.code
     for kind in (errors.InvalidRequest, errors.Missing, errors.NoFreeAddress, errors.KeyReused, errors.Unavailable):
-        assert f"| {kind.status} | `{kind.code}`" in told["next_free_ip.md"]
+        assert f"| {kind.status} | `{kind.code}`" in documented["next_free_ip.md"]
 
 
-def test_settings_and_permissions_are_told():
-    told = code_in("admin.md")
-    assert set(apps.get_app_config(APP).default_settings) - told == set()
-    assert set(HOOK_RIGHTS) - told == set()
+def test_settings_and_permissions_are_documented():
+    documented = code_in("admin.md")
+    assert set(apps.get_app_config(APP).default_settings) - documented == set()
+    assert set(HOOK_RIGHTS) - documented == set()
 
 
-def test_metrics_are_told(db):
+def test_metrics_are_documented(db):
     exported = {family.name for collect in metrics.metrics for family in collect()}
     exported |= {
         f"{counter._name}_total" for counter in (allocation.addresses_allocated, allocation.requests_exhausted)
@@ -180,7 +180,7 @@ def test_metrics_are_told(db):
 
 @pytest.fixture(scope="module")
 def demo(live):
-    """The subnet of the demo as it is when its guests have their addresses, in a namespace of its own."""
+    """The demo's subnet with the addresses of its guests, in a separate namespace."""
     network = Network(live)
     base, mine = f"namespaces/{network.name}", {"zone": "simple1"}
     ranges = [{"start": "10.0.0.100", "end": "10.0.0.149"}, {"start": "10.0.0.150", "end": "10.0.0.199"}]
@@ -193,7 +193,7 @@ def demo(live):
     return network
 
 
-def test_the_examples_of_next_free_ip_are_true(demo):
+def test_the_examples_of_next_free_ip_are_correct(demo):
     examples = EXAMPLE.findall(text_of("next_free_ip.md"))
     assert len(examples) == 6
     for command, status, answer in examples:
@@ -202,10 +202,10 @@ def test_the_examples_of_next_free_ip_are_true(demo):
         headers = {"Idempotency-Key": f"{key} {demo.name}"} if key else {}
         got = demo.live.request("GET" if body is None else "POST", url, body, headers=headers)
         assert (got.status, got.body) == (int(status), got.body), got.reason
-        assert_told(json.loads(answer.replace('"pve"', json.dumps(demo.name))), got.body)
+        assert_documented(json.loads(answer.replace('"pve"', json.dumps(demo.name))), got.body)
 
 
-def test_the_sentences_of_refused_requests_are_true(demo):
+def test_the_sentences_of_refused_requests_are_correct(demo):
     rows = REFUSED.findall(text_of("next_free_ip.md"))
     assert len(rows) == 16
     for body, status, sentence in rows:
@@ -214,8 +214,8 @@ def test_the_sentences_of_refused_requests_are_true(demo):
         assert (got.status, got.reason) == (int(status), expected)
 
 
-def test_the_sentences_that_pve_is_told_are_true(live):
-    """Each request is refused with a sentence and code of the table, and all such sentences are met."""
+def test_the_sentences_shown_by_pve_are_correct(live):
+    """Each request is refused with a sentence and code from the table, and all sentences in the table occur."""
     sentences = {}
     for row in re.findall(r"^\| `.*\|$", text_of("pve.md").partition("## When something is refused")[2], re.MULTILINE):
         sentence, code, _why = row.strip("| ").split(" | ")
@@ -236,7 +236,7 @@ def test_the_sentences_that_pve_is_told_are_true(live):
     assert live.request("PUT", f"{base}/ips/10.3.0.5/", guest).status == 201
     network.address("10.4.0.9/24")
     only = {"range_start": "10.3.0.5", "range_end": "10.3.0.5"}
-    met = set()
+    seen = set()
     for method, path, body in (
         ("GET", "namespaces/nowhere/", None),
         ("PUT", f"{base}/subnets/10.1.0.0-24/", alpha),
@@ -257,10 +257,10 @@ def test_the_sentences_that_pve_is_told_are_true(live):
         ("POST", f"{base}/subnets/10.3.0.0-24/next-free-ip/", b"wrong token"),
     ):
         answer = live.request(method, path, body, token="0" * 40 if isinstance(body, bytes) else live.token)
-        told = [sentence for sentence in sentences if sentence.fullmatch(answer.reason)]
-        assert [sentences[sentence] for sentence in told] == [answer.body["code"]], answer.reason
-        met.update(told)
-    assert met == set(sentences)
+        documented = [sentence for sentence in sentences if sentence.fullmatch(answer.reason)]
+        assert [sentences[sentence] for sentence in documented] == [answer.body["code"]], answer.reason
+        seen.update(documented)
+    assert seen == set(sentences)
 
 
 def parsed(command):
@@ -278,16 +278,16 @@ def parsed(command):
     return url, body, key
 
 
-def assert_told(told, got):
-    """`got` is as told, but for ids and URLs; what is told may be less than all."""
-    if isinstance(told, dict):
-        for name, value in told.items():
+def assert_documented(documented, got):
+    """`got` contains everything documented, ignoring IDs and URLs; the documentation may omit fields."""
+    if isinstance(documented, dict):
+        for name, value in documented.items():
             assert name in got
             if name not in ("id", "url"):
-                assert_told(value, got[name])
-    elif isinstance(told, list):
-        assert len(told) == len(got)
-        for one, other in zip(told, got, strict=True):
-            assert_told(one, other)
+                assert_documented(value, got[name])
+    elif isinstance(documented, list):
+        assert len(documented) == len(got)
+        for one, other in zip(documented, got, strict=True):
+            assert_documented(one, other)
     else:
-        assert told == got
+        assert documented == got

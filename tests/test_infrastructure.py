@@ -1,4 +1,4 @@
-"""The ground the other tests stand on: a cloned database, a live server, templates that follow the migrations."""
+"""The test infrastructure itself: a cloned database, a live server, templates that follow the migrations."""
 
 import pytest
 from nautobot.ipam.models import Namespace
@@ -29,7 +29,7 @@ def test_the_live_server_serves_static_files(live, http):
     assert (answer.status, answer.headers["Content-Type"]) == (200, "image/svg+xml")
 
 
-def test_what_the_live_server_enqueues_can_be_read(live):
+def test_tasks_queued_by_the_live_server_can_be_read(live):
     hook = {"name": "any", "content_types": ["ipam.namespace"], "type_create": True, "http_method": "POST"}
     live.request("POST", "/api/extras/webhooks/", {**hook, "payload_url": "http://hook.example.com/"})
     live.request("POST", "/api/ipam/namespaces/", {"name": "infrastructure-hooked"})

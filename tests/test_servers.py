@@ -1,4 +1,4 @@
-"""Servers and databases of runs that were killed do no harm to the next run."""
+"""Servers and databases left over from killed runs do not break the next run."""
 
 import os
 import subprocess
@@ -27,9 +27,9 @@ with embedded_postgresql() as url:
 
 @pytest.fixture
 def user(monkeypatch):
-    """Starts processes that use an embedded PostgreSQL of this test's own; returns the process and the URL it got."""
+    """Starts processes that use an embedded PostgreSQL for this test; returns the process and its URL."""
     with tempfile.TemporaryDirectory() as cache:
-        Path(cache).chmod(0o755)  # the server's account must reach it
+        Path(cache).chmod(0o755)  # the server's account needs access to it
         monkeypatch.setenv("XDG_CACHE_HOME", cache)
 
         def start(behaviour: str = "waits") -> tuple[subprocess.Popen, str]:
@@ -50,18 +50,18 @@ def answers(url: str) -> bool:
     return True
 
 
-def test_the_last_to_leave_stops_the_server_even_after_a_killed_one(user):
+def test_the_last_user_stops_the_server_even_after_a_killed_one(user):
     killed, url = user("killed")
     killed.communicate()
-    assert answers(url), "the server outlives a killed user, for the next one to find"
+    assert answers(url), "the server outlives a killed user, so that the next one can use it"
     first, second = user()[0], user()[0]
     first.communicate("")
-    assert answers(url), "somebody is still using it"
+    assert answers(url), "it is still in use"
     second.communicate("")
     assert not answers(url)
 
 
-def test_what_a_killed_run_left_behind_is_dropped(server_url):
+def test_leftovers_of_a_killed_run_are_dropped(server_url):
     abandon = (
         "import os, sys; from development.databases import scratch_database\n"
         "with scratch_database(sys.argv[1], 'abandoned') as url: print(url, flush=True); os._exit(0)"

@@ -1,4 +1,4 @@
-"""Objects and errors -> JSON: what a request is answered with. May import services, search and models."""
+"""Objects and errors -> JSON: builds the responses. May import services, search and models."""
 
 import logging
 from collections.abc import Callable
@@ -38,9 +38,9 @@ class ParentSerializer(serializers.Serializer):
 
 
 class HeldSerializer(serializers.Serializer):
-    """An address that is held: what Nautobot's IP address and PVE's allocation say, in one object."""
+    """An address that is held: Nautobot's IP address and PVE's allocation combined in one object."""
 
-    id = serializers.UUIDField(help_text="Of the core IP address")
+    id = serializers.UUIDField(help_text="ID of the core IP address")
     url = serializers.URLField()
     address = serializers.CharField(help_text="With the subnet's prefix length, such as 10.0.0.100/24")
     ip_version = serializers.IntegerField()
@@ -65,7 +65,7 @@ class FreeAddressSerializer(serializers.Serializer):
 
 
 def held_answer(held: Held, request) -> dict:
-    """`HeldSerializer`'s object; a plain dictionary, for PVE waits for it."""
+    """The object described by `HeldSerializer`; built by hand because it is faster, and PVE is waiting."""
     address, allocation = held.address, held.allocation
     parent = address.parent
     subnet = allocation.subnet if allocation else None
@@ -96,21 +96,21 @@ def held_answer(held: Held, request) -> dict:
 
 
 def allocation_answer(allocation: Allocation, request) -> dict:
-    """`HeldSerializer`'s object, of an address that was held before."""
+    """The object described by `HeldSerializer`, for an address that was already held."""
     return held_answer(Held(allocation.ip_address, allocation, created=False), request)
 
 
 def free_address_answer(prefix: Prefix, host: int) -> dict:
-    """`FreeAddressSerializer`'s object."""
+    """The object described by `FreeAddressSerializer`."""
     return {"address": f"{to_text(host, prefix.ip_version)}/{prefix.prefix_length}", "ip_version": prefix.ip_version}
 
 
 class SubnetSerializer(serializers.Serializer):
-    """A subnet as PVE knows it."""
+    """A subnet as known to PVE."""
 
     id = serializers.UUIDField()
     url = serializers.URLField()
-    subnet = serializers.CharField(help_text="10.0.0.0-24")
+    subnet = serializers.CharField(help_text="As in our URLs, such as 10.0.0.0-24")
     prefix = serializers.CharField()
     namespace = serializers.CharField()
     cluster = serializers.CharField(allow_null=True)
@@ -139,7 +139,7 @@ class FoundByMACSerializer(serializers.Serializer):
 
 
 def subnet_answer(record, request) -> dict:
-    """`SubnetSerializer`'s object."""
+    """The object described by `SubnetSerializer`."""
     zone = record.vnet.zone
     return {
         "id": str(record.pk),
@@ -163,7 +163,7 @@ def subnet_answer(record, request) -> dict:
 
 
 def as_error(exc):
-    """Any exception as one of ours, with the field errors in DRF's form; (None, {}) for what is a bug."""
+    """Any exception as one of ours, with field errors in DRF's format; (None, {}) for a bug."""
     return next((translate(exc) for types, translate in TRANSLATIONS if isinstance(exc, types)), (None, {}))
 
 
@@ -180,12 +180,12 @@ def _from_authentication(exc):
 
 def _from_protected(exc):
     names = ", ".join(sorted({str(thing) for thing in exc.protected_objects})[:3])
-    return Conflict(f"still needed by {names}"), {}
+    return Conflict(f"still in use by {names}"), {}
 
 
 def _from_integrity(exc):
     logger.warning("refused by the database at the end of a request: %s", exc)
-    return Conflict("something that this request needs was changed or deleted at the same moment, try again"), {}
+    return Conflict("something this request depends on was changed or deleted concurrently, try again"), {}
 
 
 def _from_api_exception(exc):
@@ -195,7 +195,7 @@ def _from_api_exception(exc):
     return error, {}
 
 
-#: Exceptions that a request may meet, the most special first, and how each becomes one of ours.
+#: How to translate exceptions into ours, most specific first.
 TRANSLATIONS: tuple[tuple[Any, Callable[[Any], tuple[PVEIPAMError, Any]]], ...] = (
     (PVEIPAMError, lambda exc: (exc, {exc.field: [exc.sentence]} if exc.field else {})),
     (
@@ -221,7 +221,7 @@ TRANSLATIONS: tuple[tuple[Any, Callable[[Any], tuple[PVEIPAMError, Any]]], ...] 
 
 
 def first_sentence(detail, where=""):
-    """The first message of DRF's or Django's nested error details, with the path of field names before it."""
+    """The first message in nested error details of DRF or Django, prefixed with the path of field names."""
     if isinstance(detail, dict):
         field, inner = next(iter(detail.items()))
         named = where if field in ("__all__", "non_field_errors", "detail") else f"{where}.{field}" if where else field
@@ -230,5 +230,5 @@ def first_sentence(detail, where=""):
         index, inner = next((i, part) for i, part in enumerate(detail) if part)
         return first_sentence(inner, f"{where}[{index}]" if isinstance(inner, (dict, list)) else where)
     sentence = str(detail)
-    # Our own sentences name their field already.
+    # Our own sentences already name their field.
     return sentence if not where or sentence.startswith(where.rsplit(".", 1)[-1]) else f"{where}: {sentence}"

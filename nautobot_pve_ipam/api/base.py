@@ -1,6 +1,6 @@
-"""What all our own endpoints share: rights, limits, and errors as one sentence in body and reason phrase.
+"""Base of all our own endpoints: permissions, limits, and errors as one sentence in body and reason phrase.
 
-May import the rest of this room, services, search and models.
+May import the rest of api, services, search and models.
 """
 
 import re
@@ -16,20 +16,20 @@ from nautobot_pve_ipam.api.answers import as_error
 from nautobot_pve_ipam.core_internals import hang_answer
 from nautobot_pve_ipam.errors import Forbidden, InvalidRequest, Unavailable, one_line, quoted
 
-#: A thousand addresses with descriptions fit; a megabyte of anything is a mistake.
+#: Enough for a thousand addresses with descriptions.
 MAX_BODY_BYTES = 512 * 1024
-#: NUL and lone surrogates: JSON and URLs can spell them, no database stores them.
+#: NUL and lone surrogates: valid in JSON and URLs, but databases cannot store them.
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 class RightsPermission(TokenPermissions):
-    """Asks for the model permissions in the view's `rights[method]`, and for a token that may write."""
+    """Requires the model permissions in the view's `rights[method]`, and a write-enabled token for writes."""
 
     def has_permission(self, request, view):
         if not request.user or not request.user.is_authenticated:
             return False
         if isinstance(request.auth, Token) and not self._verify_write_permission(request):
-            raise Forbidden("this token may only read: it is not write enabled")
+            raise Forbidden("this token is not write-enabled")
         missing = [right for right in view.rights.get(request.method, ()) if not request.user.has_perm(right)]
         if missing:
             raise Forbidden(f"user {request.user} lacks permission {', '.join(missing)}")
@@ -37,10 +37,10 @@ class RightsPermission(TokenPermissions):
 
 
 class PVEIPAMView(NautobotAPIVersionMixin, APIView):
-    """Base of our endpoints: subclasses parse, call one service function, answer.
+    """Base of our endpoints: subclasses parse, call one service function and respond.
 
-    `rights`: HTTP method -> permissions that the user needs for any object at all. Object permissions with
-    constraints are applied where the objects are found and made.
+    `rights`: HTTP method -> permissions that the user must have for at least some objects. Constraints of object
+    permissions are checked where objects are looked up and created.
     """
 
     permission_classes = [RightsPermission]
@@ -50,13 +50,13 @@ class PVEIPAMView(NautobotAPIVersionMixin, APIView):
         super().initial(request, *args, **kwargs)
         length = int(request.META.get("CONTENT_LENGTH") or 0)
         if length > MAX_BODY_BYTES:
-            # Who is still sending when the connection closes never reads the answer.
+            # A client that is still sending when the connection closes never reads the response.
             request.read(min(length, 8 * MAX_BODY_BYTES))
-            raise InvalidRequest(f"body: {length} bytes are more than the {MAX_BODY_BYTES} allowed", field="body")
+            raise InvalidRequest(f"body: {length} bytes exceed the limit of {MAX_BODY_BYTES}", field="body")
         try:
             refuse_unstorable([kwargs, request.query_params, request.data])
         except RecursionError as error:
-            raise InvalidRequest("body: it is nested too deeply", field="body") from error
+            raise InvalidRequest("body: nested too deeply", field="body") from error
 
     def finalize_response(self, request, response, *args, **kwargs):
         response = super().finalize_response(request, response, *args, **kwargs)
@@ -68,7 +68,7 @@ class PVEIPAMView(NautobotAPIVersionMixin, APIView):
         if error is None:
             return super().handle_exception(exc)
         if isinstance(exc, (exceptions.NotAuthenticated, exceptions.AuthenticationFailed)):
-            response = super().handle_exception(exc)  # it knows which of 401 and 403 is right
+            response = super().handle_exception(exc)  # it chooses between 401 and 403
             response.data = {}
         else:
             response = Response({}, status=error.status)
@@ -81,7 +81,7 @@ class PVEIPAMView(NautobotAPIVersionMixin, APIView):
 
 
 def refuse_unstorable(data, name="body"):
-    """Raise InvalidRequest where a text in parsed JSON, keys included, holds what no database stores."""
+    """Raise InvalidRequest if a string in parsed JSON, keys included, cannot be stored in a database."""
     if isinstance(data, str):
         if found := UNSTORABLE.search(data):
             raise InvalidRequest(f"{name} {quoted(ascii(data))} contains the character U+{ord(found[0]):04X}")

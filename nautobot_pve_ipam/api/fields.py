@@ -1,6 +1,6 @@
-"""Fields of our requests: addresses, MACs, numbers, intervals. Their errors name field and value.
+"""Serializer fields of our requests: addresses, MACs, numbers, intervals. Their errors name field and value.
 
-What is valid is decided in services/values.py. May import services, search and models.
+Validation itself is in services/values.py. May import services, search and models.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from nautobot_pve_ipam.services import values
 
 
 class ParsedField(serializers.Field):
-    """A field that a function of values.py parses, named as its errors begin."""
+    """A field parsed by a function of values.py, whose errors begin with the field's name."""
 
     def parsed(self, parse: Callable[..., Any], value: Any, **limits: Any) -> Any:
         try:
@@ -38,7 +38,7 @@ class AddressField(ParsedField):
 
 
 class MACField(ParsedField):
-    """A MAC address in one of the usual spellings, as `BC:24:11:00:00:01`; empty for none."""
+    """A MAC address in any common notation, as `BC:24:11:00:00:01`; empty for none."""
 
     def to_internal_value(self, data):
         return None if data == "" else self.parsed(values.parse_mac, data)
@@ -48,7 +48,7 @@ class MACField(ParsedField):
 
 
 class WholeNumberField(ParsedField):
-    """A whole number from `minimum` to `maximum` (None: unbounded), also as text, as a query has it."""
+    """A whole number from `minimum` to `maximum` (None: unbounded); may be a string, as in a query."""
 
     def __init__(self, *, minimum: int, maximum: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -59,7 +59,7 @@ class WholeNumberField(ParsedField):
 
 
 class IntervalsField(ParsedField):
-    """Addresses, CIDRs and `a-b` ranges, in a list or separated by commas, as `(version, first, last)`."""
+    """Addresses, CIDRs and `a-b` ranges, as a list or comma-separated, parsed to `(version, first, last)`."""
 
     def to_internal_value(self, data):
         if isinstance(data, str):
@@ -73,11 +73,11 @@ class IntervalsField(ParsedField):
 
 
 class IPAddressRelatedField(NautobotHyperlinkedRelatedField):
-    """A status, role or tenant of an IP address: by UUID, URL, natural key or a dictionary of attributes."""
+    """A status, role or tenant of an IP address, given as UUID, URL, natural key or dictionary of attributes."""
 
     def to_internal_value(self, data):
-        if isinstance(data, list):  # which Nautobot would take for several
-            raise serializers.ValidationError(f"{self.field_name} {quoted(data)} is a list, not one object")
+        if isinstance(data, list):  # Nautobot would treat it as several objects
+            raise serializers.ValidationError(f"{self.field_name} {quoted(data)} is a list, not a single object")
         found = super().to_internal_value(data)
         content_types = getattr(found, "content_types", None)
         if content_types is not None and not content_types.filter(app_label="ipam", model="ipaddress").exists():

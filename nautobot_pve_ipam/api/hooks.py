@@ -1,6 +1,6 @@
-"""The PVE hooks: one call each, all idempotent, everything found by namespace and value.
+"""The PVE hooks: one call each, all idempotent, with objects looked up by namespace and value.
 
-May import the rest of this room, services, search and models.
+May import the rest of api, services, search and models.
 """
 
 import nautobot
@@ -36,19 +36,19 @@ from nautobot_pve_ipam.services.subnets import delete_subnet, put_subnet
 from nautobot_pve_ipam.services.values import parse_address, parse_subnet
 
 CALLER_PARAMETERS = [
-    OpenApiParameter("cluster", str, description="The PVE cluster that asks, where several share the namespace"),
-    OpenApiParameter("zone", str, description="The SDN zone concerned"),
+    OpenApiParameter("cluster", str, description="The PVE cluster making the request, if several share the namespace"),
+    OpenApiParameter("zone", str, description="The SDN zone"),
 ]
 
 
 class HookView(PVEIPAMView):
-    """Base of the hooks: parses who asks."""
+    """Base of the hooks: parses the request and its caller."""
 
     def data(self, request, serializer_class):
-        """Query and body as one, validated; the body wins."""
+        """Query and body merged and validated; the body wins."""
         body = request.data if request.method not in ("GET", "DELETE") or request.data else {}
         if not isinstance(body, dict):
-            raise InvalidRequest("body: one JSON object is expected, not a list", field="body")
+            raise InvalidRequest("body: expected a single JSON object, not a list", field="body")
         serializer = serializer_class(data={**request.query_params.dict(), **body})
         serializer.is_valid(raise_exception=True)
         return serializer.validated_data
@@ -63,7 +63,7 @@ class HookView(PVEIPAMView):
 
 
 class NamespaceView(HookView):
-    """PVE saves its IPAM entry: is this namespace there, and may the token do what the hooks need?"""
+    """Called when PVE saves its IPAM entry: checks that the namespace exists and the token has all permissions."""
 
     name = "PVE IPAM"
     rights = {"GET": ()}
@@ -73,7 +73,7 @@ class NamespaceView(HookView):
         found = lookups.visible_namespace(request.user, namespace)
         missing = missing_hook_rights(request.user)
         if isinstance(request.auth, Token) and not request.auth.write_enabled:
-            missing.append("write access of the token")
+            missing.append("write access")
         detail = f"namespace {found} is ready" if not missing else f"the token lacks {', '.join(missing)}"
         return Response(
             {
@@ -98,7 +98,7 @@ class SubnetView(HookView):
 
     @extend_schema(request=SubnetRequestSerializer, responses={200: SubnetSerializer, 201: SubnetSerializer})
     def put(self, request, namespace, subnet):
-        """Create the subnet (201) or bring it up to date (200)."""
+        """Create (201) or update (200) the subnet."""
         network = parse_subnet(subnet)
         data = self.data(request, SubnetRequestSerializer)
         record, created = put_subnet(
@@ -108,7 +108,7 @@ class SubnetView(HookView):
 
     @extend_schema(parameters=CALLER_PARAMETERS, responses={204: None})
     def delete(self, request, namespace, subnet):
-        """Delete the subnet with its gateways; 204 also when it is gone, 409 while guests hold addresses of it."""
+        """Delete the subnet with its gateways; 204 even if it does not exist, 409 while guests hold addresses in it."""
         network = parse_subnet(subnet)
         data = self.data(request, CallerSerializer)
         try:
@@ -134,7 +134,7 @@ class AddressView(HookView):
 
     @extend_schema(request=AddressHookSerializer, responses={200: HeldSerializer, 201: HeldSerializer})
     def put(self, request, namespace, ip):
-        """Hold this address for a guest or as a gateway: 201 when it was free, 200 when it was so already."""
+        """Hold this address for a guest or as a gateway: 201 if it was free, 200 if it was already held that way."""
         data = self.data(request, AddressHookSerializer)
         guest = GuestSerializer.guest(data, is_gateway=bool(data.get("gateway")))
         held = put_address(
@@ -144,7 +144,7 @@ class AddressView(HookView):
 
     @extend_schema(request=AddressHookSerializer, responses={200: HeldSerializer})
     def patch(self, request, namespace, ip):
-        """Change hostname, MAC and vmid; what is left out or null stays."""
+        """Change hostname, MAC and vmid; omitted or null fields are kept."""
         data = self.data(request, AddressHookSerializer)
         allocation = patch_address(
             self.caller(request, namespace, data), parse_address(ip, "ip"), GuestSerializer.guest(data)
@@ -153,14 +153,14 @@ class AddressView(HookView):
 
     @extend_schema(parameters=CALLER_PARAMETERS, responses={204: None})
     def delete(self, request, namespace, ip):
-        """Release the address; 204 also when it is gone, 409 when it is not the caller's."""
+        """Release the address; 204 even if it does not exist, 409 if it is not the caller's."""
         data = self.data(request, CallerSerializer)
         delete_address(self.caller(request, namespace, data), parse_address(ip, "ip"))
         return Response(status=204)
 
 
 class AddressesView(HookView):
-    """PVE looks a guest's addresses up."""
+    """PVE looks up the addresses of a guest."""
 
     name = "PVE Addresses"
     rights = {"GET": ("ipam.view_ipaddress",)}
@@ -170,7 +170,7 @@ class AddressesView(HookView):
         responses={200: FoundByMACSerializer},
     )
     def get(self, request, namespace):
-        """The addresses that a MAC holds, the first of each family apart."""
+        """The addresses held by a MAC, with the first of each family listed separately."""
         data = self.data(request, MACQuerySerializer)
         found = find_by_mac(self.caller(request, namespace, data), data["mac"])
         answers = [allocation_answer(allocation, request) for allocation in found]

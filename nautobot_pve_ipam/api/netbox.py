@@ -1,9 +1,9 @@
-"""The NetBox facade: the calls of PVE's stock NetBox plugin, answered from one Nautobot namespace.
+"""The NetBox facade: serves the calls of PVE's stock NetBox plugin from one Nautobot namespace.
 
-A PVE without any patch uses Nautobot by an IPAM entry of type `netbox` whose url ends in `netbox/{namespace}` or
-`netbox/{namespace}/{cluster}`. It is no NetBox: whatever else is asked is a 404 that says so. Where the plugin's own
-look-ups are sloppy (a text search for an address, "at most one entry is empty"), the answers are such that it does
-the right thing all the same. Source of the calls: pve-network, src/PVE/Network/SDN/Ipams/NetboxPlugin.pm.
+An unpatched PVE uses Nautobot through an IPAM entry of type `netbox` whose url ends in `netbox/{namespace}` or
+`netbox/{namespace}/{cluster}`. It is not NetBox: any other request gets a 404 that says so. Where the plugin's own
+lookups are sloppy (a text search for an address, "at most one entry means empty"), the responses make it do the right
+thing anyway. The calls are those of pve-network, src/PVE/Network/SDN/Ipams/NetboxPlugin.pm.
 """
 
 import re
@@ -29,18 +29,18 @@ from nautobot_pve_ipam.services.callers import Caller
 from nautobot_pve_ipam.services.subnets import SubnetFacts, delete_subnet, learn_gateway, put_subnet
 from nautobot_pve_ipam.services.values import parse_address, parse_mac, parse_subnet
 
-#: The stock plugin tells neither zone nor vnet; the gateway's name alone betrays the vnet.
+#: The stock plugin sends neither zone nor vnet; the vnet is known only from the gateway's name.
 ZONE, VNET = "netbox", "unknown"
 GATEWAY_NAME = re.compile(r"(?P<vnet>[a-zA-Z][a-zA-Z0-9]{0,7})-gw(\..*)?")
 GATEWAY, MAC_MARK = "gateway", "mac:"
-#: A subnet this young without addresses is one that PVE is just making.
+#: A subnet without addresses that is younger than this is still being created by PVE.
 IN_THE_MAKING = timedelta(minutes=5)
 
 
 class FacadeView(PVEIPAMView):
-    """Base of the facade's views; their answers have NetBox's shape as far as the stock plugin reads it."""
+    """Base of the facade's views; responses are shaped like NetBox's as far as the stock plugin reads them."""
 
-    schema = None  # NetBox's API is documented by NetBox; this is for PVE's plugin alone
+    schema = None  # not in our OpenAPI schema: it is only for PVE's plugin
 
     def caller(self, request, namespace, cluster):
         return Caller(request.user, lookups.visible_namespace(request.user, namespace), cluster)
@@ -51,12 +51,12 @@ class FacadeView(PVEIPAMView):
     @staticmethod
     def body(request):
         if not isinstance(request.data, dict):
-            raise InvalidRequest("body: one JSON object is expected", field="body")
+            raise InvalidRequest("body: expected a single JSON object", field="body")
         return request.data
 
     @staticmethod
     def guest(body):
-        """The guest that NetBox's `description` and `dns_name` speak of: 'gateway', 'mac:..' or null."""
+        """The guest described by NetBox's `description` ('gateway', 'mac:..' or null) and `dns_name`."""
         description, hostname = body.get("description") or "", body.get("dns_name") or ""
         if not isinstance(description, str) or not isinstance(hostname, str):
             raise InvalidRequest("description and dns_name must be text or null", field="description")
@@ -67,13 +67,13 @@ class FacadeView(PVEIPAMView):
 
     @staticmethod
     def records(caller):
-        """The subnets of the cluster that the url names; of no cluster where it names none."""
+        """The visible subnets of the cluster in the URL, or of no cluster if there is none."""
         visible = Prefix.objects.restrict(caller.user, "view")
         return caller.subnets().filter(prefix__in=visible).select_related("prefix__namespace", "vnet__zone__cluster")
 
 
 class AggregatesView(FacadeView):
-    """The stock plugin's check of url and token."""
+    """Used by the stock plugin to check URL and token."""
 
     rights = {"GET": ()}
 
@@ -85,19 +85,19 @@ class AggregatesView(FacadeView):
 
 
 class PrefixesView(FacadeView):
-    """Subnets, found by their network address."""
+    """Subnets, looked up by network address."""
 
     rights = {"GET": ("ipam.view_prefix",), "POST": ("ipam.view_prefix", "nautobot_pve_ipam.add_sdnsubnet")}
 
     def get(self, request, namespace, cluster=None):
-        """Exactly the caller's subnet that begins at `q`; not the ones around it that a text search would find."""
+        """Only the caller's subnet that starts at `q`, without others that a text search would find."""
         caller = self.caller(request, namespace, cluster)
         network = parse_address(request.query_params.get("q", ""), "q")
         found = self.records(caller).filter(prefix__network=str(network)).order_by("prefix__prefix_length")
         return Response(listed([prefix_answer(record) for record in found if not half_made(record)]))
 
     def post(self, request, namespace, cluster=None):
-        """Make a subnet. What an earlier attempt left half made is taken over."""
+        """Create a subnet, or take over one left incomplete by an earlier attempt."""
         caller = self.caller(request, namespace, cluster)
         prefix = self.body(request).get("prefix")
         network = parse_subnet("-".join(str(prefix).rsplit("/", 1)))
@@ -107,7 +107,7 @@ class PrefixesView(FacadeView):
             .first()
         )
         if existing and not half_made(existing):
-            raise Conflict(f"subnet {network} exists already in namespace {caller.namespace}")
+            raise Conflict(f"subnet {network} already exists in namespace {caller.namespace}")
         facts = SubnetFacts(
             zone=existing.vnet.zone.name if existing else ZONE,
             vnet=existing.vnet.name if existing else VNET,
@@ -123,14 +123,14 @@ class PrefixView(FacadeView):
     rights = {"DELETE": ("nautobot_pve_ipam.delete_sdnsubnet",)}
 
     def delete(self, request, namespace, pk, cluster=None):
-        """Refused while an address without gateway mark is in it, whatever the plugin took for empty."""
+        """Refused while it contains any address but gateways, even if the plugin considered it empty."""
         caller = self.caller(request, namespace, cluster)
         delete_subnet(one(self.records(caller), "prefix", pk=pk), user=request.user)
         return Response(status=204)
 
 
 class RangesView(FacadeView):
-    """DHCP ranges, found by their two ends."""
+    """DHCP ranges, looked up by start and end."""
 
     rights = {"GET": ("ipam.view_ipaddressrange",), "POST": ("ipam.add_ipaddressrange",)}
 
@@ -145,7 +145,7 @@ class RangesView(FacadeView):
         return Response(listed([]))
 
     def post(self, request, namespace, cluster=None):
-        """Add a DHCP range to the subnet around it. Refused while the subnet is being made, the subnet goes too."""
+        """Add a DHCP range to its subnet. If that fails while PVE is creating the subnet, delete it as well."""
         caller = self.caller(request, namespace, cluster)
         body = self.body(request)
         start = parse_address(without_mask(body.get("start_address")), "start_address")
@@ -156,7 +156,7 @@ class RangesView(FacadeView):
         try:
             put_subnet(caller.namespace, network, facts, user=request.user)
         except PVEIPAMError:
-            # PVE gives the whole subnet up now; left behind, it would make the next attempt "already exists".
+            # PVE now aborts creating the subnet; left behind, it would make the next attempt fail as "already exists".
             if in_the_making(record) and not record.dhcp_ranges.exists():
                 delete_subnet(record, user=request.user)
             raise
@@ -170,7 +170,7 @@ class RangesView(FacadeView):
         )
         if found := around.order_by("-prefix__prefix_length").first():
             return found
-        raise Missing(f"no subnet of namespace {caller.namespace} has address {address}")
+        raise Missing(f"no subnet of namespace {caller.namespace} contains address {address}")
 
 
 class RangeView(FacadeView):
@@ -185,13 +185,13 @@ class RangeView(FacadeView):
 
 
 class AvailableIPsView(FacadeView):
-    """The next free address of a subnet or of one of its ranges, for the guest that `description` names."""
+    """The next free address of a subnet or of one of its ranges, for the guest in `description`."""
 
     rights = {"POST": ("ipam.view_prefix", "ipam.add_ipaddress")}
 
     def answer_with_next_free(self, request, caller, record, bounds=()):
         wanted = Wanted(self.guest(self.body(request)))
-        # PVE never asks what a MAC holds before it asks again, after a time-out say: the whole subnet counts.
+        # PVE retries, after a timeout for example, without checking what a MAC already holds: look in the whole subnet.
         (held,) = allocate(
             Search(record.prefix, bounds), [wanted], caller=replace(caller, subnet=record), mac_anywhere=True
         )
@@ -206,7 +206,7 @@ class PrefixAvailableIPsView(AvailableIPsView):
 
 class RangeAvailableIPsView(AvailableIPsView):
     def post(self, request, namespace, pk, cluster=None):
-        """204 without a body from a full range: PVE then tries the subnet's next. 409 when all are full."""
+        """204 without a body if the range is full, so that PVE tries the next one; 409 if all are full."""
         caller = self.caller(request, namespace, cluster)
         record, found = range_of(self.records(caller), pk)
         try:
@@ -219,7 +219,7 @@ class RangeAvailableIPsView(AvailableIPsView):
 
 
 class AddressesView(FacadeView):
-    """Addresses, found by value, by MAC or by subnet."""
+    """Addresses, looked up by value, MAC or subnet."""
 
     rights = {"GET": ("ipam.view_ipaddress",), "POST": ("ipam.view_prefix", "ipam.add_ipaddress")}
 
@@ -237,9 +237,9 @@ class AddressesView(FacadeView):
         return Response({**listed(answers), "data": answers})
 
     def holding(self, caller, cidr):
-        """What keeps a subnet from being deleted, for a plugin that takes at most one entry for none.
+        """What keeps a subnet from being deleted, for a plugin that treats a single entry as empty.
 
-        Gateways alone are one entry; a guest is never less than two.
+        Gateways alone are reported as one entry, guests always as two.
         """
         network = parse_subnet("-".join(cidr.rsplit("/", 1)))
         inside = caller.allocations().filter(
@@ -280,7 +280,7 @@ class AddressView(FacadeView):
         host = held.ip_address.host
         record = self.records(caller).filter(prefix__sdn_subnets=held.subnet_id, gateway=host).first()
         if record and not held.is_gateway:
-            raise NotOurs(f"address {held.ip_address} is no gateway, a guest holds it")
+            raise NotOurs(f"address {held.ip_address} is not a gateway: a guest holds it")
         with transaction.atomic():
             delete_address(caller, netaddr.IPAddress(host))
             if record:
@@ -289,7 +289,7 @@ class AddressView(FacadeView):
 
 
 class UnknownView(FacadeView):
-    """Everything else of NetBox."""
+    """Everything else in NetBox's API."""
 
     permission_classes = []
 
@@ -300,37 +300,37 @@ class UnknownView(FacadeView):
 
 def not_served(request):
     return Missing(
-        f"{request.method} {request.path} is not served: this is Nautobot answering PVE's NetBox plugin, no NetBox"
+        f"{request.method} {request.path} is not served: this is Nautobot answering PVE's NetBox plugin, not NetBox"
     )
 
 
 def listed(results):
-    """A list as NetBox answers it."""
+    """A list in NetBox's response format."""
     return {"count": len(results), "next": None, "previous": None, "results": results}
 
 
 def one(queryset, what, **lookup):
-    """The caller's own object of that id. Raises Missing."""
+    """The caller's own object with that ID. Raises Missing."""
     if found := queryset.filter(**lookup).first():
         return found
-    raise Missing(f"{what} {next(iter(lookup.values()))} is not there, or not this PVE's")
+    raise Missing(f"{what} {next(iter(lookup.values()))} does not exist, or does not belong to this PVE")
 
 
 def range_of(records, pk):
-    """A range and the caller's subnet that it belongs to. Raises Missing."""
+    """The caller's subnet with that range, and the range. Raises Missing."""
     record = one(records, "ip-range", dhcp_ranges=pk)
     return record, record.dhcp_ranges.get(pk=pk)
 
 
 def with_ranges(record, ranges):
-    """The subnet as it is, but with these DHCP ranges."""
+    """The facts of the subnet as it is, but with these DHCP ranges."""
     zone = record.vnet.zone
     cluster = zone.cluster.name if zone.cluster else None
     return SubnetFacts(zone=zone.name, vnet=record.vnet.name, cluster=cluster, dhcp_ranges=ranges, adopt=may_adopt())
 
 
 def may_adopt():
-    """Whether this Nautobot's admin lets the stock plugin take over what it did not make."""
+    """Whether the stock plugin may adopt objects that it did not create."""
     return settings.PLUGINS_CONFIG["nautobot_pve_ipam"]["facade_adopts"]
 
 
@@ -339,9 +339,9 @@ def bounds_of(ip_address_range):
 
 
 def half_made(record):
-    """A subnet with ranges and no address: PVE gave its making up, or deleted it without being able to say so.
+    """A subnet with ranges but no address: PVE aborted creating it, or deleted it but could not tell us.
 
-    PVE asks for the prefix of a subnet with ranges only to add or to delete it.
+    PVE looks up the prefix of a subnet with ranges only to add or to delete it.
     """
     return record.dhcp_ranges.exists() and unaddressed(record)
 
@@ -351,12 +351,12 @@ def in_the_making(record):
 
 
 def unaddressed(record):
-    """No guest, no gateway; one shared with another cluster is noted, though the allocation is the other's."""
+    """Neither guests nor a gateway; `gateway` is set even if another cluster holds the allocation of a shared one."""
     return record.gateway is None and not record.allocations.exists()
 
 
 def vnet_named_by(hostname):
-    """The vnet in a gateway's name `VNET-gw`, or None."""
+    """The vnet in a gateway's name, `VNET-gw`, or None."""
     found = GATEWAY_NAME.fullmatch(hostname)
     return found["vnet"] if found else None
 

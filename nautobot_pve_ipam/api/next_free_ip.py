@@ -1,4 +1,4 @@
-"""The next-free-IP endpoints: preview (GET) and allocate (POST) in a prefix, a range, or a subnet by natural key."""
+"""The next-free-IP endpoints: preview (GET) or allocate (POST) in a prefix, a range, or a subnet by natural key."""
 
 import hashlib
 import json
@@ -23,27 +23,29 @@ from nautobot_pve_ipam.services.allocation import allocate
 from nautobot_pve_ipam.services.callers import Caller
 from nautobot_pve_ipam.services.values import parse_subnet
 
-#: Where Nautobot sets no limit, which it allows.
+#: Used if Nautobot's own maximum is disabled.
 MAX_PAGE_SIZE = 1000
 
 
 def max_page_size():
-    """Nautobot's maximum page size; at most so many addresses are shown or allocated in one call."""
+    """Nautobot's maximum page size, the maximum number of addresses shown or allocated per request."""
     return get_settings_or_config("MAX_PAGE_SIZE", fallback=MAX_PAGE_SIZE) or MAX_PAGE_SIZE
 
 
 class QuerySerializer(SearchSerializer):
-    """The search fields as a query has them, and how many addresses to show."""
+    """The search fields in a query, and how many addresses to show."""
 
     limit = WholeNumberField(required=False, minimum=1, help_text="Addresses to show, 1 by default")
     cluster = serializers.CharField(required=False)
     zone = serializers.CharField(required=False)
-    ranges = None  # type: ignore[assignment]  # bodies only: to DRF, None takes a field away
+    ranges = None  # type: ignore[assignment]  # only in bodies; in DRF, None removes an inherited field
     ALSO = frozenset({"api_version", "depth", "exclude_m2m", "format", "include"})  # Nautobot's own
 
     def validate_limit(self, value):
         if value > max_page_size():
-            raise serializers.ValidationError(f"limit {value} is more than Nautobot's page size {max_page_size()}")
+            raise serializers.ValidationError(
+                f"limit {value} exceeds Nautobot's maximum page size of {max_page_size()}"
+            )
         return value
 
 
@@ -51,7 +53,7 @@ QUERY_PARAMETERS = [
     OpenApiParameter("range_start", str, description="First address to consider"),
     OpenApiParameter("range_end", str, description="Last address to consider, inclusive"),
     OpenApiParameter("offset", int, description="Free addresses to skip first, 0 or more"),
-    OpenApiParameter("exclude", str, many=True, description="Addresses, CIDRs or a-b ranges never to hand out"),
+    OpenApiParameter("exclude", str, many=True, description="Addresses, CIDRs or a-b ranges to leave out"),
 ]
 GUEST_EXAMPLE = {
     "range_start": "10.0.0.100",
@@ -73,16 +75,16 @@ def one_or_several(name, serializer):
 
 
 class NextFreeIPView(PVEIPAMView):
-    """The next free addresses: shown by GET, which writes nothing, and allocated by POST, all or none.
+    """The next free addresses: GET shows them without writing anything, POST allocates them, all or none.
 
-    POST with a `mac` that holds an address of the subnet already answers with that one (200 instead of 201), and so
-    does a repeated `Idempotency-Key` header. Subclasses find the prefix.
+    POST with a `mac` that already holds an address of the subnet returns that address (200 instead of 201), and so does
+    a repeated `Idempotency-Key` header. Subclasses find the prefix.
     """
 
     rights = {"GET": ("ipam.view_prefix",), "POST": ("ipam.view_prefix", "ipam.add_ipaddress")}
 
     def find(self, request, *args: Any, **kwargs: Any) -> tuple[Prefix, Interval | None]:
-        """The prefix named by the URL, and the interval within which alone to search, or None."""
+        """The prefix named by the URL, and the interval to which the search is limited, or None."""
         raise NotImplementedError
 
     @extend_schema(
@@ -95,7 +97,7 @@ class NextFreeIPView(PVEIPAMView):
         ],
     )
     def get(self, request, **kwargs):
-        """Show the next free addresses without taking them."""
+        """Show the next free addresses without allocating them."""
         prefix, within = self.find(request, **kwargs)
         query = self.validated_query(request)
         search = search_of(prefix, one_search(query, []), within)
@@ -109,7 +111,7 @@ class NextFreeIPView(PVEIPAMView):
                 "Idempotency-Key",
                 str,
                 OpenApiParameter.HEADER,
-                description="Repeating a request with the same key within a day gets the same addresses",
+                description="Repeating a request with the same key within a day returns the same addresses",
             ),
         ],
         request=one_or_several("NextFreeIPRequest", AddressRequestSerializer),
@@ -120,7 +122,7 @@ class NextFreeIPView(PVEIPAMView):
         ],
     )
     def post(self, request, **kwargs):
-        """Allocate the next free address, or several: one object for one, a list of objects for a list."""
+        """Allocate the next free address for an object, or several addresses for a list of objects."""
         prefix, within = self.find(request, **kwargs)
         query = self.validated_query(request)
         bodies = self.validated_bodies(request)
@@ -143,7 +145,7 @@ class NextFreeIPView(PVEIPAMView):
     def validated_query(request):
         if not request.query_params:
             return {}
-        # `exclude` may be repeated; of the others, as everywhere in Django, the last one counts.
+        # `exclude` may be repeated; of the others, the last one wins, as usual in Django.
         query = request.query_params.dict()
         if "exclude" in query:
             query["exclude"] = request.query_params.getlist("exclude")
@@ -158,7 +160,7 @@ class NextFreeIPView(PVEIPAMView):
             raise InvalidRequest("body: the list is empty, ask for at least one address", field="body")
         if many and len(request.data) > max_page_size():
             raise InvalidRequest(
-                f"body: {len(request.data)} addresses are more than the {max_page_size()} of one call", field="body"
+                f"body: {len(request.data)} addresses exceed the limit of {max_page_size()} per request", field="body"
             )
         serializer = AddressRequestSerializer(data=request.data, many=many, context={"request": request})
         serializer.is_valid(raise_exception=True)
@@ -176,7 +178,7 @@ class NextFreeIPView(PVEIPAMView):
 
 
 def digest(request):
-    """What tells two requests apart: path, query and body."""
+    """A digest of path, query and body, which identifies a request."""
     text = json.dumps([request.path, sorted(request.query_params.lists()), request.data], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -207,5 +209,7 @@ class RangeNextFreeIPView(NextFreeIPView):
             IPAddressRange.objects.select_related("parent__namespace"), request.user, "IP address range", pk=pk
         )
         if found.is_exclusive and request.method == "POST":
-            raise NoFreeAddress(f"No free address in {found}: the range is exclusive, Nautobot allows none in it")
+            raise NoFreeAddress(
+                f"No free address in {found}: the range is exclusive, and Nautobot allows no addresses in it"
+            )
         return found.parent, (to_int(found.start_host), to_int(found.end_host))

@@ -1,4 +1,4 @@
-"""JSON of a request -> the services' dataclasses: what a request may say. May import services, search and models."""
+"""JSON of a request -> the services' dataclasses. May import services, search and models."""
 
 import copy
 from typing import Any
@@ -21,7 +21,7 @@ from nautobot_pve_ipam.search.search import Search, build_search
 from nautobot_pve_ipam.services.allocation import Guest, Wanted
 from nautobot_pve_ipam.services.subnets import UNCHANGED, SubnetFacts
 
-#: The fields that say where to look.
+#: The fields that define the search.
 SEARCH_FIELDS = ("range_start", "range_end", "ranges", "offset", "exclude")
 
 
@@ -33,26 +33,26 @@ class BoundsSerializer(serializers.Serializer):
 
 
 class SearchSerializer(serializers.Serializer):
-    """Where to look; in the query or the body."""
+    """Where to search; in the query or the body."""
 
     range_start = AddressField(required=False, allow_null=True, help_text="First address to consider")
     range_end = AddressField(required=False, allow_null=True, help_text="Last address to consider, inclusive")
-    ranges = BoundsSerializer(many=True, required=False, help_text="Several bounds, searched in this order")
+    ranges = BoundsSerializer(many=True, required=False, help_text="Several ranges, searched in this order")
     offset = WholeNumberField(required=False, minimum=0, help_text="Free addresses to skip first")
-    exclude = IntervalsField(required=False, help_text="Addresses, CIDRs and a-b ranges never to hand out")
+    exclude = IntervalsField(required=False, help_text="Addresses, CIDRs and a-b ranges to leave out")
 
-    #: Names that may stand beside the fields.
+    #: Names allowed in addition to the fields.
     ALSO: frozenset[str] = frozenset()
 
     def get_fields(self):
-        # All fields are optional, and most requests name three of twenty: to copy the others costs more than to check.
+        # All fields are optional and most requests use three of twenty: copying the others costs more than this check.
         named = getattr(self, "initial_data", None)
         if not isinstance(named, dict):
             return super().get_fields()
         return {name: copy.deepcopy(field) for name, field in declared_fields(type(self)).items() if name in named}
 
     def to_internal_value(self, data):
-        # A mistyped range_start must not hand out an address from anywhere.
+        # Reject unknown fields: a mistyped range_start must not result in an address from anywhere.
         if isinstance(data, dict) and (unknown := set(data) - set(declared_fields(type(self))) - self.ALSO):
             name = min(unknown)
             raise serializers.ValidationError({name: [f"{quoted(name)} is not a field of this request"]})
@@ -68,14 +68,14 @@ class GuestSerializer(serializers.Serializer):
 
     @staticmethod
     def guest(data, *, is_gateway=False):
-        """The guest that validated `data` speaks of."""
+        """The guest described by validated `data`."""
         return Guest(
             mac=data.get("mac"), vmid=data.get("vmid"), hostname=data.get("hostname") or "", is_gateway=is_gateway
         )
 
 
 class AddressRequestSerializer(GuestSerializer, SearchSerializer):
-    """One address asked for: where, for whom, and the core IP address's own fields."""
+    """A request for one address: where, for whom, and the core IP address's own fields."""
 
     status = IPAddressRelatedField(view_name="extras-api:status-detail", queryset=Status.objects.all(), required=False)
     type = serializers.ChoiceField(choices=IPAddressTypeChoices, required=False)
@@ -98,24 +98,24 @@ class AddressRequestSerializer(GuestSerializer, SearchSerializer):
         view_name="extras-api:tag-detail", queryset=Tag.objects.all(), many=True, required=False
     )
     custom_fields = serializers.DictField(required=False)
-    cluster = serializers.CharField(required=False, allow_null=True, help_text="PVE cluster that asks")
+    cluster = serializers.CharField(required=False, allow_null=True, help_text="PVE cluster making the request")
     zone = serializers.CharField(required=False, allow_null=True, help_text="SDN zone of the guest")
 
     CORE_FIELDS = ("status", "type", "role", "tenant", "nat_inside", "dns_name", "description", "tags")
 
     @classmethod
     def wanted(cls, data):
-        """The address that validated `data` asks for."""
+        """The address requested by validated `data`."""
         attributes = {name: data[name] for name in cls.CORE_FIELDS if data.get(name) not in (None, "")}
         if "custom_fields" in data:
-            # Those that IP addresses do not have are passed over, as core does.
+            # Ignore custom fields that IP addresses do not have, as core does.
             keys = CustomField.objects.keys_for_model(IPAddress)
             attributes["_custom_field_data"] = {k: v for k, v in data["custom_fields"].items() if k in keys}
         return Wanted(cls.guest(data), attributes)
 
 
 def one_search(query: dict, bodies: list[dict]) -> dict:
-    """The search fields of the query and of all bodies as one; they may repeat each other, not contradict.
+    """Merge the search fields of the query and all bodies; they may repeat but not contradict each other.
 
     Both are validated data. Raises InvalidRequest naming the field and both values.
     """
@@ -131,7 +131,7 @@ def one_search(query: dict, bodies: list[dict]) -> dict:
 
 
 def spelled(value) -> str:
-    """A validated search field as people write it."""
+    """A validated search field in human-readable form."""
     if isinstance(value, list):
         return quoted(", ".join(spelled(part) for part in value))
     if isinstance(value, dict):
@@ -143,7 +143,7 @@ def spelled(value) -> str:
 
 
 def search_of(prefix: Prefix, data: dict[str, Any], within: Interval | None = None) -> Search:
-    """The search that validated `data` asks for in `prefix`. Raises InvalidRequest as `build_search` does."""
+    """The search in `prefix` requested by validated `data`. Raises InvalidRequest as `build_search` does."""
     ranges = data.get("ranges")
     return build_search(
         prefix,
@@ -157,14 +157,14 @@ def search_of(prefix: Prefix, data: dict[str, Any], within: Interval | None = No
 
 
 class CallerSerializer(serializers.Serializer):
-    """Who asks; in the query or the body of every hook."""
+    """The caller; in the query or the body of every hook."""
 
     cluster = serializers.CharField(required=False, allow_null=True, allow_blank=True, max_length=CHARFIELD_MAX_LENGTH)
     zone = serializers.CharField(required=False, allow_null=True, allow_blank=True, validators=[sdn_id_validator])
 
 
 class SubnetRequestSerializer(CallerSerializer):
-    """What PVE says of a subnet. What is left out stays as it is; null or an empty list clears it."""
+    """What PVE says about a subnet. Omitted fields are kept; null or an empty list clears a field."""
 
     zone = serializers.CharField(validators=[sdn_id_validator])
     vnet = serializers.CharField(validators=[sdn_id_validator])
@@ -190,7 +190,7 @@ class MACQuerySerializer(CallerSerializer):
 
 
 def facts_of(network, data) -> SubnetFacts:
-    """The facts that validated `data` of a subnet's PUT states. Raises InvalidRequest for the other family's ranges."""
+    """The facts in validated `data` of a subnet's PUT. Raises InvalidRequest for ranges of the other family."""
     ranges = data.get("dhcp_ranges", UNCHANGED)
     if ranges is not UNCHANGED:
         for item in ranges or []:

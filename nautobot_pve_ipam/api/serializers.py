@@ -1,7 +1,8 @@
-"""Serializers of the models. May import models and the fields beside it.
+"""Serializers of the models. May import models and api/fields.py.
 
-Names of what an object belongs to stand beside the links, so that no caller needs two
-requests to tell which zone or cluster an address is of."""
+They include the names of related objects, so that no second request is needed to find out which zone or cluster an
+address belongs to.
+"""
 
 from nautobot.apps.api import NautobotModelSerializer, TaggedModelSerializerMixin, ValidatedModelSerializer
 from rest_framework import serializers
@@ -11,7 +12,7 @@ from nautobot_pve_ipam.api.fields import MACField
 
 
 def text_at(source, help_text=None):
-    """A read-only text from a path of attributes, null where the path breaks off."""
+    """A read-only string from an attribute path, null if the path ends early."""
     return serializers.CharField(source=source, read_only=True, allow_null=True, help_text=help_text)
 
 
@@ -34,7 +35,7 @@ class SDNVNetSerializer(NautobotModelSerializer, TaggedModelSerializerMixin):
 
 
 class SDNSubnetSerializer(NautobotModelSerializer, TaggedModelSerializerMixin):
-    """DHCP ranges are attached at `dhcp-ranges/`."""
+    """DHCP ranges are managed at `dhcp-ranges/`."""
 
     namespace_name = text_at("prefix.namespace.name")
     zone_name = text_at("vnet.zone.name")
@@ -53,8 +54,8 @@ class SDNDHCPRangeSerializer(ValidatedModelSerializer):
 
 
 class AllocationSerializer(NautobotModelSerializer, TaggedModelSerializerMixin):
-    address = text_at("ip_address.address", "The address with its prefix length, such as 10.0.0.100/24")
-    mac = MACField(required=False, allow_null=True, help_text="In any of the usual spellings")
+    address = text_at("ip_address.address", "Address with its prefix length, such as 10.0.0.100/24")
+    mac = MACField(required=False, allow_null=True, help_text="In any common notation")
     namespace_name = text_at("ip_address.parent.namespace.name")
     vnet_name = text_at("subnet.vnet.name")
     zone_name = text_at("subnet.vnet.zone.name")

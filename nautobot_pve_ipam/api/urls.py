@@ -1,4 +1,4 @@
-"""Routes of the REST API, below /api/plugins/pve-ipam/."""
+"""URLs of the REST API, below /api/plugins/pve-ipam/."""
 
 from django.urls import include, path, re_path
 from nautobot.apps.api import OrderedDefaultRouter

@@ -1,5 +1,4 @@
-"""REST views of the models. Each queryset brings along what its serializer shows: lists take a constant number of
-queries."""
+"""REST views of the models. Querysets prefetch what serializers show: lists take a constant number of queries."""
 
 from nautobot.apps.api import ModelViewSet, NautobotModelViewSet
 
@@ -8,7 +7,7 @@ from nautobot_pve_ipam.api import serializers
 
 
 class DeepViewSet(NautobotModelViewSet):
-    """`deep`: what the related objects, written out with `?depth=1`, show of others in turn."""
+    """`deep`: further relations to prefetch, shown by related objects when expanded with `?depth=1`."""
 
     deep: tuple[str, ...] = ()
 

@@ -1,1 +1,1 @@
-"""Which address is free? Reads only. May import models; no service, page or endpoint."""
+"""Finds free addresses. Read-only. May import models; never services, ui or api."""

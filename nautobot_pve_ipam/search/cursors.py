@@ -1,9 +1,9 @@
-"""Search cursors: up to where a prefix is known to be full, so that the next search need not start from its bottom.
+"""Search cursors: up to where a prefix is known to be full, so that the next search need not start at the bottom.
 
-A cursor belongs to what was searched (prefix, bounds, whether IP address ranges were skipped) and is a hint only: a
-wrong one costs time, a lost one too, neither costs correctness. It lives in Redis, moves up after a search and moves
-down when something below it is freed; both are single steps in Redis, so that neither undoes the other: what is
-freed above a cursor is noted with it, lest a search that began before should carry it past there.
+A cursor belongs to what was searched (prefix, bounds, whether IP address ranges were skipped) and is only a hint: a
+wrong or lost one costs time, never correctness. It lives in Redis, moves up after a search and down when something
+below it is freed. Both are atomic in Redis, so that neither undoes the other: an address freed above a cursor is
+stored along with it, so that a search that began earlier cannot move the cursor past that address.
 """
 
 import logging
@@ -16,14 +16,14 @@ from django_redis import get_redis_connection
 
 logger = logging.getLogger(__name__)
 
-#: A cursor is moved only when that saves the next search something.
+#: A cursor is moved only if that saves the next search at least this many addresses.
 WORTH_MOVING = 16
-#: Cursors of one prefix; who asks with ever new bounds loses them all now and then.
+#: Maximum cursors per prefix; when exceeded, all of them are dropped.
 MAX_CURSORS = 512
 LIFETIME = 30 * 24 * 3600  # seconds
 
-# Addresses are written as 32 hexadecimal digits: Lua's numbers end at 53 bits, text compares as well. A cursor is its
-# position and then, if any, the lowest address freed above it.
+# Addresses are stored as 32 hexadecimal digits, which compare correctly as text: Lua's numbers have only 53 bits. A
+# cursor is its position followed by the lowest address freed above it, if any.
 _ADVANCE = """
 local now = redis.call('HGET', KEYS[1], ARGV[1]) or ''
 if now:sub(1, 32) == ARGV[2] then
@@ -53,7 +53,7 @@ end
 class Cursor:
     """The cursor of one search: `first`..`last` of a prefix, with or without its IP address ranges.
 
-    `position` is where to start: nothing in `first`..`position - 1` was free when it was set.
+    `position` is where to start: no address in `first`..`position - 1` was free when it was set.
     """
 
     def __init__(self, prefix_id: UUID, first: int, last: int, *, skip_ranges: bool) -> None:
@@ -62,11 +62,11 @@ class Cursor:
         self._stored = (_redis("hget", self._key, self._field) or b"")[:32]
         try:
             self.position = min(max(int(self._stored or b"0", 16), first), last)
-        except ValueError:  # not of our writing
+        except ValueError:  # not written by us
             self.position = first
 
     def advance(self, position: int) -> None:
-        """Move up to the first free address, once the transaction that saw it is committed."""
+        """Move up to the first free address once the current transaction is committed."""
         if position >= self.position + WORTH_MOVING:
             transaction.on_commit(
                 lambda: _eval(
@@ -77,7 +77,7 @@ class Cursor:
 
 
 def lower(prefix_ids: list[UUID], first: int, last: int) -> None:
-    """Something in `first`..`last` was freed: no cursor of these prefixes stays above it."""
+    """Something in `first`..`last` was freed: move the cursors of these prefixes below it."""
     keys = [_key(prefix_id) for prefix_id in prefix_ids]
     if keys:
         _eval(_LOWER, keys, f"{first:032x}", f"{last:032x}")

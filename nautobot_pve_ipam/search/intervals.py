@@ -1,7 +1,7 @@
-"""The search for free addresses: bounds and ordered occupied intervals in, free intervals out.
+"""Interval arithmetic for the search: bounds and ordered occupied intervals in, free intervals out.
 
-Pure: addresses are integers, an interval is an inclusive pair `(first, last)`. Everything is lazy: whoever stops
-asking stops the reading of whatever stands behind `occupied`, so the cost is that of the part looked at.
+Pure: addresses are integers, an interval is an inclusive pair `(first, last)`. Everything is lazy: `occupied` is read
+only as far as the caller consumes the result, so the cost depends on the part looked at.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ IPV6_BITS = 128
 
 
 def to_text(address: int, ip_version: int) -> str:
-    """An address as text; IPv6 in the canonical form of RFC 5952."""
+    """An address as text; IPv6 in the canonical form defined by RFC 5952."""
     return str(netaddr.IPAddress(address, ip_version))
 
 
 def to_int(host: str) -> int:
-    """A host as `VarbinaryIPField` reads it, as an integer."""
+    """A host, as read from a `VarbinaryIPField`, as an integer."""
     return int(netaddr.IPAddress(host))
 
 
 def usable(first: int, last: int, *, prefix_length: int, ip_version: int, is_pool: bool) -> Interval:
     """The part of a prefix `first`..`last` that hosts may use.
 
-    IPv4 shorter than /31 loses network and broadcast address (RFC 1122, RFC 3021), IPv6 shorter than /127 the
-    subnet-router anycast address (RFC 4291 2.6.1, RFC 6164). A pool is usable as a whole.
+    IPv4 prefixes shorter than /31 lose the network and broadcast address (RFC 1122, RFC 3021), IPv6
+    prefixes shorter than /127 the subnet-router anycast address (RFC 4291 2.6.1, RFC 6164). Pools are fully usable.
     """
     if is_pool:
         return first, last
@@ -43,8 +43,8 @@ def usable(first: int, last: int, *, prefix_length: int, ip_version: int, is_poo
 def gaps(first: int, last: int, occupied: Iterable[Interval]) -> Iterator[Interval]:
     """The intervals of `first`..`last` that no occupied interval covers, ascending.
 
-    `occupied` is ordered by its starts; its intervals may overlap, nest and lie outside the bounds. Nothing of it
-    is read beyond the first interval that starts after `last`.
+    `occupied` is ordered by start; its intervals may overlap, nest and lie outside the bounds. It is not read beyond
+    the first interval that starts after `last`.
     """
     at = first
     for start, end in occupied:
@@ -58,14 +58,14 @@ def gaps(first: int, last: int, occupied: Iterable[Interval]) -> Iterator[Interv
 
 
 def growing(first: int, last: int, size: int, factor: int) -> Iterator[Interval]:
-    """`first`..`last` in parts: the first one of `size` addresses, each further one `factor` times larger."""
+    """Split `first`..`last` into parts: the first has `size` addresses, each further one is `factor` times larger."""
     while first <= last:
         yield first, min(last, first + size - 1)
         first, size = first + size, size * factor
 
 
 def runs(hosts: Iterable[int]) -> Iterator[Interval]:
-    """Ascending distinct addresses as intervals of neighbours: 1, 2, 3, 7 -> (1, 3), (7, 7)."""
+    """Group ascending distinct addresses into intervals: 1, 2, 3, 7 -> (1, 3), (7, 7)."""
     start = end = None
     for host in hosts:
         if start is None or end is None:
@@ -80,7 +80,7 @@ def runs(hosts: Iterable[int]) -> Iterator[Interval]:
 
 
 def merged(*ordered: Iterable[Interval]) -> Iterator[Interval]:
-    """Several ordered streams of occupied intervals as one."""
+    """Merge several ordered streams of intervals into one."""
     return heapq.merge(*ordered)
 
 

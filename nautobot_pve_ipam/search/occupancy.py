@@ -1,8 +1,8 @@
 """What is taken in a prefix, as ordered intervals. Reads through tables.py only.
 
-Three layers, each lazy and read in index order, page by page, so that a search stops at the first gap:
-the prefix's own regions (child networks cut out), those without IP address ranges and excluded parts, and of
-these the parts without an address.
+Three layers, each lazy and read page by page in index order, so that a search stops at the first gap: the regions that
+belong to the prefix itself (without child networks), what remains of them without IP address ranges and excluded
+intervals, and what remains of that without addresses.
 """
 
 from collections import deque
@@ -16,15 +16,15 @@ from nautobot_pve_ipam.search import tables
 from nautobot_pve_ipam.search.intervals import IPV6_BITS, Interval, gaps, growing, merged, runs, to_int, usable
 from nautobot_pve_ipam.search.tables import ChildRow, DatabaseID
 
-#: A search looks at so many addresses first, which most often is enough, and then at ever more. Within them no query
-#: reads many rows by whatever index: a planner may well prefer one on which all namespaces' hosts lie side by side.
+#: A search looks at this many addresses first, which is usually enough, and then at ever larger windows. Within one, no
+#: query reads many rows, even if the planner picks an index in which the hosts of all namespaces are interleaved.
 WINDOW = 256
 WINDOW_GROWTH = 16
-#: Rows of the first query: enough that a sparse prefix needs one page, few enough that a page costs nothing...
+#: Rows of the first page: enough for a sparse prefix to need only one, few enough to be cheap...
 PAGE = 64
-#: ... and, four times more with each page, at most so many of those that follow.
+#: ... and the maximum for later pages, each four times larger than the one before.
 PAGE_MAX = 1024
-#: A page without a gap hints at a dense stretch: the database then counts this many addresses at once...
+#: After a page without a gap, assume a dense stretch and let the database count this many addresses at once...
 DENSE_STEP = 1024
 #: ... and at most this many.
 DENSE_STEP_MAX = 65536
@@ -52,13 +52,13 @@ def free_intervals(
 ) -> Iterator[Interval]:
     """The free intervals of `prefix` between `first` and `last` inclusive, ascending and lazy.
 
-    `exclude` are ordered intervals to leave out. Ranges marked exclusive are always left out, all other IP address
-    ranges when `skip_ranges` says so.
+    `exclude` are ordered intervals to leave out. Ranges marked exclusive are always left out, other IP address ranges
+    only if `skip_ranges` is set.
     """
     if first > last:
         return
     exclude = sorted((*exclude, *_exclusive_from_outside(prefix)))
-    # Of the prefixes around a region alone: their number is limited by the lengths that there are.
+    # The cache only needs the prefixes around one region: at most one per prefix length.
     ranges_of = lru_cache(IPV6_BITS)(partial(_ranges, prefix.ip_version, skip_ranges))
     addresses_of = lru_cache(IPV6_BITS)(partial(taken, prefix.ip_version))
     for begin, until in growing(first, last, WINDOW, WINDOW_GROWTH):
@@ -69,10 +69,10 @@ def free_intervals(
 
 
 def regions(prefix: Prefix, first: int, last: int) -> Iterator[tuple[int, int, tuple[DatabaseID, ...]]]:
-    """What of `first`..`last` belongs to `prefix` itself: `(start, end, ids of the prefixes that own it)`, ascending.
+    """The parts of `first`..`last` that belong to `prefix` itself: `(start, end, IDs of owning prefixes)`, ascending.
 
-    Child networks and containers are other subnets and left out; a child pool belongs to its parent's subnet, but
-    its addresses hang on the pool: the owners are `prefix` and the pools around the region, outermost first.
+    Child networks and containers are separate subnets and left out. A child pool belongs to its parent's subnet, but
+    the pool is the parent of its addresses: the owners are `prefix` and the pools around the region, outermost first.
     """
     children = _Children(prefix, first, last)
     around = children.around_first
@@ -94,12 +94,12 @@ def regions(prefix: Prefix, first: int, last: int) -> Iterator[tuple[int, int, t
 
 
 class _Children:
-    """The prefixes inside another, in order of network and then size, largest first; read page by page."""
+    """The prefixes inside another, ordered by network and then by size, largest first; read page by page."""
 
     def __init__(self, prefix: Prefix, first: int, last: int) -> None:
         self._table = tables.Children(prefix.namespace_id, prefix.ip_version, prefix.prefix_length)
         self._last = last
-        #: The next page starts after this network and length; None: there is none.
+        #: The next page starts after this network and length; None if there is none.
         self._after: tuple[int, int] | None = None
         self._limit = PAGE
         self._rows: deque[ChildRow] = deque()
@@ -122,7 +122,7 @@ class _Children:
         return self._rows.popleft()
 
     def seek(self, address: int) -> None:
-        """Forget all children that start before `address`, also those not read yet."""
+        """Skip all children that start before `address`, including those not read yet."""
         while self._rows and self._rows[0].first < address:
             self._rows.popleft()
         if self._after is not None:
@@ -130,10 +130,10 @@ class _Children:
 
 
 class _Pages:
-    """Ordered intervals of one prefix, read page by page, and asked for one part of the prefix after the other.
+    """Ordered intervals of one prefix, read page by page and requested part by part, in ascending order.
 
-    `read(address, until, limit)` returns the intervals that reach behind `address` and begin by `until`, and where to
-    read on: behind `until` where there are no more of them.
+    `read(address, until, limit)` returns the intervals that end at or after `address` and start no later than `until`,
+    and where to continue reading: after `until` if there are no more.
     """
 
     def __init__(self, read: Callable[[int, int, int], tuple[list[Interval], int]]) -> None:
@@ -143,9 +143,9 @@ class _Pages:
         self._next = 0
 
     def between(self, first: int, last: int, until: int) -> Iterator[Interval]:
-        """Those that reach into `first`..`last`; may read ahead until `until`.
+        """The intervals that overlap `first`..`last`; may read ahead up to `until`.
 
-        Each part that is asked for begins behind the one before.
+        Each requested part must start after the previous one.
         """
         while True:
             while self._rows and self._rows[0][1] < first:
@@ -157,7 +157,7 @@ class _Pages:
                 yield start, end
                 first = end + 1
                 if end >= last:
-                    return  # perhaps it reaches into the next part, too
+                    return  # keep it: it may overlap the next part, too
             elif self._next > last:
                 return
             else:
@@ -169,8 +169,8 @@ class _Pages:
 def _ranges(ip_version: int, block_all: bool, parent_id: DatabaseID) -> _Pages:
     """The IP address ranges of one prefix as ordered intervals.
 
-    A range that does not block is told as an empty interval `(start, start - 1)`: it takes nothing away, but lets a
-    search stop there instead of reading on until a range that blocks.
+    A range that does not block is represented as an empty interval `(start, start - 1)`: it takes nothing away, but
+    lets a search stop there instead of reading on to the next range that blocks.
     """
 
     def read(address: int, until: int, limit: int) -> tuple[list[Interval], int]:
@@ -183,9 +183,9 @@ def _ranges(ip_version: int, block_all: bool, parent_id: DatabaseID) -> _Pages:
 
 
 def _exclusive_from_outside(prefix: Prefix) -> list[Interval]:
-    """The exclusive ranges that hang on a prefix around this one and reach into it, as intervals.
+    """The exclusive ranges of enclosing prefixes that overlap this prefix, as intervals.
 
-    A prefix may be made across a range's end; core forbids addresses there all the same.
+    A prefix may be created across the end of a range; core still forbids addresses there.
     """
     if prefix.parent_id is None:
         return []
@@ -199,13 +199,13 @@ def _exclusive_from_outside(prefix: Prefix) -> list[Interval]:
 
 
 def taken(ip_version: int, parent_id: DatabaseID) -> _Pages:
-    """The addresses that hang on one prefix as ordered intervals."""
+    """The addresses whose parent is this prefix, as ordered intervals."""
     dense = False
 
     def read(address: int, until: int, limit: int) -> tuple[list[Interval], int]:
         nonlocal dense
         if dense and (dense_end := _dense_until(parent_id, ip_version, address, until)) >= address:
-            dense = dense_end == until  # a stretch that ends with the window may well go on
+            dense = dense_end == until  # a stretch that ends with the window may continue
             return [(address, dense_end)], dense_end + 1
         page = tables.read_hosts(parent_id, ip_version, address, until, limit)
         dense = len(page) == limit and page[-1] - page[0] == limit - 1
@@ -215,10 +215,10 @@ def taken(ip_version: int, parent_id: DatabaseID) -> _Pages:
 
 
 def _dense_until(parent_id: DatabaseID, ip_version: int, first: int, last: int) -> int:
-    """The end of a stretch from `first` on in which every address is taken; `first - 1` where there is none.
+    """The end of the stretch starting at `first` in which every address is taken; `first - 1` if there is none.
 
-    The database counts in index order, in growing and then shrinking steps: crossing a million addresses takes some
-    twenty queries and no memory. The stretch may end sooner than it could by less than a page.
+    The database counts in index order, in growing and then shrinking steps: crossing a million addresses takes about
+    twenty queries and no memory. The result may fall short of the real end by less than a page.
     """
     at, step, growing_steps = first, DENSE_STEP, True
     while at <= last and step >= PAGE:
@@ -234,7 +234,7 @@ def _dense_until(parent_id: DatabaseID, ip_version: int, first: int, last: int) 
 
 
 def dhcp_intervals(parent_ids: list[DatabaseID], ip_version: int, first: int, last: int) -> list[Interval]:
-    """The IP address ranges with role DHCP that reach into `first`..`last`: what is there is handed out by DHCP."""
-    limit = last - first + 2  # each holds an address, and one may end before
+    """The IP address ranges with the DHCP role that overlap `first`..`last`: addresses in them have type DHCP."""
+    limit = last - first + 2  # each contains an address, plus one that may end before `first`
     ranges = tables.read_ranges_with_role(parent_ids, ip_version, (first, last), limit, DHCP_ROLE)
     return [(row.start, row.end) for row in ranges]

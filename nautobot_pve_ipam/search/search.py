@@ -1,6 +1,6 @@
-"""Search: where in a prefix the next free addresses are sought, and in which order they are found.
+"""Search: where in a prefix to look for free addresses, and in which order they are found.
 
-What bounds, offset and exclude mean is decided here. May import the rest of this room and models.
+This module defines the meaning of bounds, offset and exclude. May import the rest of this room and models.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,8 +20,8 @@ from nautobot_pve_ipam.search.occupancy import free_intervals, span, usable_span
 class Search:
     """Where to look for free addresses of a prefix.
 
-    `bounds`: inclusive intervals within the prefix, searched in this order; none: all of the prefix but its IP
-    address ranges. `exclude`: intervals never handed out. `offset`: free addresses to skip first, 0 or more.
+    `bounds`: inclusive intervals within the prefix, searched in this order; if empty, the whole prefix except its IP
+    address ranges. `exclude`: intervals to leave out. `offset`: free addresses to skip first, 0 or more.
     """
 
     prefix: Prefix
@@ -30,19 +30,19 @@ class Search:
     offset: int = 0
 
     def free(self) -> Iterator[Interval]:
-        """The free intervals, in the order in which addresses are to be handed out; lazily."""
+        """The free intervals, in the order in which addresses are to be handed out; lazy."""
         return skipping(self._free(), self.offset)
 
     def _free(self) -> Iterator[Interval]:
         first, last = usable_span(self.prefix)
         searched: list[Interval] = []
         for start, end in self.bounds or ((first, last),):
-            # An address that two bounds share counts once, where it comes first.
+            # An address within two of the bounds counts once, where it comes first.
             yield from self._free_between(max(first, start), min(last, end), (*self.exclude, *searched))
             searched.append((start, end))
 
     def _free_between(self, first: int, last: int, exclude: tuple[Interval, ...]) -> Iterator[Interval]:
-        """From the cursor up; then, for the case that it stood too high, what lies below it."""
+        """Search from the cursor up and then, in case the cursor is too high, below it."""
         if first > last:
             return
         find = partial(free_intervals, self.prefix, skip_ranges=not self.bounds)
@@ -51,7 +51,7 @@ class Search:
         if lowest := next(above, None):
             cursor.advance(lowest[0])
             if any(start <= last and end >= lowest[0] for start, end in exclude):
-                # What is excluded for once is not taken: the cursor stays below it, this search goes on above it.
+                # Excluded addresses are not taken: the cursor stays below them while this search goes on above.
                 yield from find(lowest[0], last, exclude=exclude)
             else:
                 yield lowest
@@ -74,11 +74,11 @@ def build_search(
     exclude: Iterable[tuple[int, int, int]] = (),
     within: Interval | None = None,
 ) -> Search:
-    """The search that these bounds ask for in `prefix`; `within` (an interval) narrows what they may name.
+    """Build the search in `prefix` for these bounds, which must lie in `within` (an interval) if given.
 
-    `range_start` and `range_end` are inclusive, and each may be missing; `ranges` stands instead of the two.
+    `range_start` and `range_end` are inclusive and optional; `ranges` replaces both.
     `exclude`: `(IP version, first, last)`; those of the other family are ignored.
-    Raises InvalidRequest for bounds reversed, of the other family or outside, and for an offset beyond the prefix.
+    Raises InvalidRequest for bounds that are reversed, outside or of the other family, or an offset beyond the prefix.
     """
     first, last = within or span(prefix)
     version = prefix.ip_version
@@ -100,10 +100,10 @@ def build_search(
         return low, high
 
     if ranges is not None and (range_start or range_end):
-        raise InvalidRequest("ranges excludes range_start and range_end: name one or the other", field="ranges")
+        raise InvalidRequest("ranges cannot be combined with range_start or range_end", field="ranges")
     if ranges is not None:
         if not ranges:
-            raise InvalidRequest("ranges [] is empty: name at least one range or leave it out", field="ranges")
+            raise InvalidRequest("ranges [] is empty: give at least one range or omit it", field="ranges")
         wanted = [bounds("ranges start", start, "ranges end", end) for start, end in ranges]
     elif range_start or range_end:
         start = range_start or netaddr.IPAddress(first, version)

@@ -1,7 +1,7 @@
-"""The SQL by hand: rows of Nautobot's IPAM tables as NamedTuples, in index order. May import models.
+"""Hand-written SQL: rows of Nautobot's IPAM tables as NamedTuples, in index order. May import models.
 
-A search makes five small queries, and composing each with Django takes several times as long as executing it. Here
-addresses are integers; `id`, `parent_id` and the like are primary keys as this database stores them (`database_id`).
+A search makes five small queries, and composing each with Django takes several times as long as executing it. Addresses
+are integers here; `id`, `parent_id` and the like are primary keys as stored by the database (`database_id`).
 """
 
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ DatabaseID = UUID | str
 
 
 class ChildRow(NamedTuple):
-    """A prefix below another: its first and last address, its length, and core's type of prefix."""
+    """A prefix below another: its first and last address, its length, and core's prefix type."""
 
     id: DatabaseID
     first: int
@@ -26,7 +26,7 @@ class ChildRow(NamedTuple):
 
 
 class RangeRow(NamedTuple):
-    """An IP address range: its inclusive ends, and whether core forbids addresses in it."""
+    """An IP address range: its inclusive start and end, and whether core forbids addresses in it."""
 
     start: int
     end: int
@@ -34,21 +34,21 @@ class RangeRow(NamedTuple):
 
 
 class AroundRow(NamedTuple):
-    """A prefix around an address."""
+    """A prefix that contains an address."""
 
     id: DatabaseID
     length: int
 
 
 def database_id(uuid: UUID) -> DatabaseID:
-    """A primary key as this database stores it."""
+    """A primary key in the form in which the database stores it."""
     return Prefix._meta.pk.get_db_prep_value(uuid, connection)
 
 
 def possible_networks(address: int, ip_version: int, longer_than: int = -1) -> set[int]:
-    """The network addresses of all prefixes longer than `longer_than` that could hold `address`; never none.
+    """The network addresses of all prefixes longer than `longer_than` that could contain `address`; never empty.
 
-    To be looked up one by one: `network <= .. AND broadcast >= ..` would read every prefix that starts before it.
+    For exact lookups: `network <= .. AND broadcast >= ..` would read every prefix that starts before the address.
     """
     bits = IPV4_BITS if ip_version == 4 else IPV6_BITS
     return {address >> (bits - length) << (bits - length) for length in range(longer_than + 1, bits + 1)} or {address}
@@ -66,13 +66,13 @@ class Children:
         self._inside = [database_id(namespace_id), ip_version, longer_than]
 
     def around_and_from(self, first: int, last: int, limit: int) -> tuple[list[ChildRow], list[ChildRow]]:
-        """Those around `first` that start before it, and the first `limit` that start in `first`..`last`; one query."""
+        """Children around `first` starting before it, and the first `limit` starting in `first`..`last`; one query."""
         rows = self._read(self._around(first), self._page(first, last, (first, 0), limit))
         before = [row for row in rows if row.first < first]
         return before, sorted((row for row in rows if row.first >= first), key=lambda row: (row.first, row.length))
 
     def page(self, last: int, after: tuple[int, int], limit: int) -> list[ChildRow]:
-        """The first `limit` that come after a network and length and start no later than `last`; one query."""
+        """The first `limit` children after a network and length that start no later than `last`; one query."""
         return self._read(self._page(after[0], last, after, limit))
 
     def _around(self, address: int) -> tuple[str, list[Any]]:
@@ -90,7 +90,7 @@ class Children:
         return condition, [begin, end, network, after[1], limit]
 
     def _read(self, *parts: tuple[str, list[Any]]) -> list[ChildRow]:
-        """The children that meet one of the conditions; each part is a condition and its parameters."""
+        """The children that match any of the parts; each part is a condition and its parameters."""
         sql = " UNION ALL ".join(f"({self._SELECT} {self._INSIDE} AND {condition})" for condition, _ in parts)
         parameters = [value for _, own in parts for value in (*self._inside, *own)]
         return [
@@ -107,14 +107,14 @@ def read_ranges(
     condition: str = "TRUE",
     *parameters: Any,
 ) -> list[RangeRow]:
-    """The IP address ranges of each of these prefixes that start in the interval, at most `limit`, and the last before.
+    """For each prefix, up to `limit` IP address ranges that start in the interval, and the last one before it.
 
-    The ranges of one prefix never overlap: of those that start before the interval, only the last can reach into it.
+    The ranges of one prefix never overlap: of those that start before the interval, only the last can overlap it.
     """
     columns = "SELECT start_host, end_host, is_exclusive"
     of_parent = "FROM ipam_ipaddressrange WHERE parent_id = %s AND ip_version = %s AND"
-    # Two plain index look-ups: no planner has to guess where the second one starts, and the first one does not read
-    # on downwards for a range that `condition` admits.
+    # Two plain index lookups: the planner need not guess where the second one starts, and the first one does not scan
+    # backwards for a range that matches `condition`.
     sql = (
         f"({columns} FROM (SELECT * {of_parent} start_host < %s ORDER BY start_host DESC LIMIT 1) AS before_it"
         f" WHERE {condition}) UNION ALL"
@@ -131,33 +131,33 @@ def read_ranges(
 def read_exclusive_ranges(
     parent_ids: list[DatabaseID], ip_version: int, interval: Interval, limit: int
 ) -> list[RangeRow]:
-    """`read_ranges`, but only those in which core forbids addresses."""
+    """Like `read_ranges`, but only exclusive ranges, in which core forbids addresses."""
     return read_ranges(parent_ids, ip_version, interval, limit, "is_exclusive")
 
 
 def read_ranges_with_role(
     parent_ids: list[DatabaseID], ip_version: int, interval: Interval, limit: int, role: str
 ) -> list[RangeRow]:
-    """`read_ranges`, but only those with the role of that name."""
+    """Like `read_ranges`, but only those with the given role."""
     has_role = "role_id = (SELECT id FROM extras_role WHERE name = %s)"
     return read_ranges(parent_ids, ip_version, interval, limit, has_role, role)
 
 
 def read_hosts(parent_id: DatabaseID, ip_version: int, first: int, last: int, limit: int) -> list[int]:
-    """The first `limit` addresses of one prefix in `first`..`last`, ascending."""
+    """The first `limit` addresses in `first`..`last` whose parent is this prefix, ascending."""
     sql = "SELECT host FROM ipam_ipaddress WHERE parent_id = %s AND host >= %s AND host <= %s ORDER BY host LIMIT %s"
     rows = _rows(sql, [parent_id, _packed(first, ip_version), _packed(last, ip_version), limit])
     return [_number(host) for (host,) in rows]
 
 
 def count_hosts(parent_id: DatabaseID, ip_version: int, first: int, last: int) -> int:
-    """How many addresses of one prefix lie in `first`..`last`."""
+    """The number of addresses in `first`..`last` whose parent is this prefix."""
     sql = "SELECT COUNT(*) FROM ipam_ipaddress WHERE parent_id = %s AND host >= %s AND host <= %s"
     return int(_rows(sql, [parent_id, _packed(first, ip_version), _packed(last, ip_version)])[0][0])
 
 
 def prefixes_around(prefix: Prefix, host: int) -> list[AroundRow]:
-    """The prefixes around `host` in the namespace of `prefix`, itself included if it is still there."""
+    """The prefixes in the namespace of `prefix` that contain `host`, including `prefix` if it still exists."""
     version = prefix.ip_version
     networks = possible_networks(host, version)
     sql = "SELECT id, prefix_length FROM ipam_prefix WHERE namespace_id = %s AND ip_version = %s"
@@ -173,12 +173,12 @@ def is_sdn_subnet(prefix: Prefix) -> bool:
 
 
 def is_known_mac(mac: str) -> bool:
-    """Whether any address anywhere is held for that MAC, in the spelling in which it is stored."""
+    """Whether any allocation has this MAC, which must be in stored form."""
     return bool(_rows("SELECT 1 FROM nautobot_pve_ipam_allocation WHERE mac = %s LIMIT 1", [mac]))
 
 
 def is_closed(prefix: Prefix, host: int) -> bool:
-    """Whether core would refuse `host` in the prefix's namespace: it exists, or is in an exclusive range."""
+    """Whether core would refuse `host` in the prefix's namespace: it already exists, or lies in an exclusive range."""
     address = to_text(host, prefix.ip_version)
     there = IPAddress.objects.filter(parent__namespace_id=prefix.namespace_id, host=address)
     exclusive = IPAddressRange.objects.filter(
@@ -198,7 +198,7 @@ def _rows(sql: str, parameters: list[Any]) -> list[tuple[Any, ...]]:
 
 
 def _packed(address: int, ip_version: int) -> bytes:
-    """An address as `VarbinaryIPField` stores it: 4 or 16 bytes, so that the order of bytes is that of numbers."""
+    """An address as stored by `VarbinaryIPField`: 4 or 16 bytes, which sort in numeric order."""
     return address.to_bytes(4 if ip_version == 4 else 16, "big")
 
 

@@ -1,1 +1,1 @@
-"""The only writers: lock, look, write, ask for permission. May import search and models; no page or endpoint."""
+"""The only code that writes: lock, look, write, check permission. May import search and models; never ui or api."""

@@ -1,6 +1,6 @@
-"""What PVE asks of one address: take this one, find by MAC, change, release. May import search and models.
+"""PVE's operations on one address: take it, find it by MAC, change it, release it. May import search and models.
 
-Whom an address belongs to is told by its allocation: a cluster sees and releases its own alone.
+The allocation says who owns an address; a cluster sees and releases only its own.
 """
 
 from dataclasses import replace
@@ -25,10 +25,10 @@ def put_address(
 ) -> Held:
     """Take the address `ip` for a guest or, with `guest.is_gateway`, register it as its subnet's gateway. Idempotent.
 
-    Raises AddressTaken where somebody else holds it or, without `adopt`, where it was made by other hands; Conflict
-    where the MAC holds another address of the subnet; InvalidRequest for a network, broadcast or anycast address;
-    Missing where no subnet of the caller has it; Forbidden. A caller that names neither cluster nor zone may mean any
-    prefix of the namespace unless `own_subnet_only`.
+    Raises AddressTaken if somebody else holds it or, without `adopt`, if it was not created by PVE; Conflict if the
+    MAC holds another address of the subnet; InvalidRequest for a network, broadcast or anycast address; Missing if no
+    subnet of the caller contains it; Forbidden. A caller that names neither cluster nor zone may use any prefix of the
+    namespace unless `own_subnet_only` is set.
     """
     prefix, subnet = _home(caller, ip, own_subnet_only)
     caller = replace(caller, subnet=subnet)
@@ -47,20 +47,20 @@ def put_address(
         try:
             return take(prefix, int(ip), Wanted(guest), caller=caller)
         except (IntegrityError, ValidationError) as error:
-            # A writer who does not know our lock was faster, or Nautobot forbids an address there.
+            # A writer that does not use our locks was faster, or Nautobot forbids an address there.
             why = " ".join(error.messages) if isinstance(error, ValidationError) else "it was just taken"
             raise AddressTaken(f"address {ip} in namespace {caller.namespace}: {why}") from error
 
 
 def patch_address(caller: Caller, ip: netaddr.IPAddress, guest: Guest) -> Allocation:
-    """Change hostname, MAC and vmid of an address the caller holds. Raises Missing, Conflict, Forbidden."""
+    """Change the hostname, MAC and vmid of an address the caller holds. Raises Missing, Conflict, Forbidden."""
     with locked_transaction() as locks:
         held = _own(caller, ip)
         prefix = held.subnet.prefix if held.subnet else held.ip_address.parent
         if guest.mac and not held.is_gateway:
             locks.wait("mac", prefix.pk, guest.mac)
         locks.wait("address", caller.namespace.pk, int(ip))
-        held = _own(caller, ip)  # it may be gone by now
+        held = _own(caller, ip)  # it may have been released while we waited
         if guest.mac and not held.is_gateway:
             _check_mac_is_free(caller, prefix, ip, guest.mac)
         update(held, guest)
@@ -69,7 +69,7 @@ def patch_address(caller: Caller, ip: netaddr.IPAddress, guest: Guest) -> Alloca
 
 
 def delete_address(caller: Caller, ip: netaddr.IPAddress) -> None:
-    """Release an address the caller holds; nothing to do where it is gone. Raises NotOurs, Forbidden."""
+    """Release an address the caller holds; does nothing if it no longer exists. Raises NotOurs, Forbidden."""
     with locked_transaction() as locks:
         locks.wait("address", caller.namespace.pk, int(ip))
         found = _address(caller.namespace, ip)
@@ -82,13 +82,13 @@ def delete_address(caller: Caller, ip: netaddr.IPAddress) -> None:
             whose = getattr(found, "pve_allocation", None)
             raise NotOurs(
                 f"address {found} in namespace {caller.namespace} "
-                + (f"is held by {_holder(whose, caller.user)}" if whose else "was not made by PVE")
+                + (f"is held by {_holder(whose, caller.user)}" if whose else "was not created by PVE")
                 + ": not ours to delete"
             )
 
 
 def find_by_mac(caller: Caller, mac: str) -> list[Allocation]:
-    """The caller's guest allocations with that MAC, IPv4 first, ascending."""
+    """The caller's guest allocations for that MAC, IPv4 first, in ascending order."""
     held = caller.allocations().filter(mac=mac, is_gateway=False)
     visible = IPAddress.objects.restrict(caller.user, "view")
     return list(held.filter(ip_address__in=visible).order_by("ip_address__ip_version", "ip_address__host"))
@@ -102,7 +102,7 @@ def _own(caller: Caller, ip: netaddr.IPAddress) -> Allocation:
 
 
 def _home(caller: Caller, ip: netaddr.IPAddress, own_subnet_only: bool) -> tuple[Prefix, SDNSubnet | None]:
-    """The caller's subnet around an address; any prefix, if allowed, for who names neither zone nor cluster."""
+    """The caller's subnet containing an address; a caller without zone and cluster may get any prefix instead."""
     visible = Prefix.objects.restrict(caller.user, "view").select_related("namespace")
     records = (
         caller.subnets()
@@ -123,7 +123,7 @@ def _home(caller: Caller, ip: netaddr.IPAddress, own_subnet_only: bool) -> tuple
         except Prefix.DoesNotExist:
             pass
     where = f"zone {caller.zone}" if caller.zone else f"namespace {caller.namespace}"
-    raise Missing(f"{where} has no subnet with address {ip}")
+    raise Missing(f"{where} has no subnet containing address {ip}")
 
 
 def _check_usable(prefix: Prefix, ip: netaddr.IPAddress) -> None:
@@ -139,7 +139,7 @@ def _address(namespace: Namespace, ip: netaddr.IPAddress) -> IPAddress | None:
 
 
 def _hold_again(address: IPAddress, guest: Guest, caller: Caller) -> Held:
-    """An address that has an allocation: the caller's own for the same guest, a gateway it shares, or taken."""
+    """Handle an address that has an allocation: the caller's own for the same guest, a shared gateway, or taken."""
     held, subnet = address.pve_allocation, caller.subnet
     same_gateway = guest.is_gateway and held.is_gateway
     if caller.allocations().filter(pk=held.pk).exists():
@@ -153,7 +153,7 @@ def _hold_again(address: IPAddress, guest: Guest, caller: Caller) -> Held:
 
 
 def _same_guest(held: Allocation, guest: Guest) -> bool:
-    """The first of MAC, vmid and hostname that both know decides; nothing known of either is the same nothing."""
+    """Compare the first of MAC, vmid and hostname that is set on both; if neither has any, they count as the same."""
     known = ((guest.mac, str(held.mac or "")), (guest.vmid, held.vmid), (guest.hostname, held.hostname))
     for asked, stored in known:
         if asked and stored:
@@ -162,7 +162,7 @@ def _same_guest(held: Allocation, guest: Guest) -> bool:
 
 
 def _holder(held: Allocation, user: Any) -> str:
-    """Who holds an address, in words; nobody in particular where `user` may not see it."""
+    """Describe who holds an address, without details if `user` may not view it."""
     if not IPAddress.objects.restrict(user, "view").filter(pk=held.ip_address_id).exists():
         return "somebody else"
     zone = held.subnet.vnet.zone if held.subnet else None
@@ -189,12 +189,12 @@ def _check_mac_is_free(caller: Caller, prefix: Prefix, ip: netaddr.IPAddress, ma
         .first()
     )
     if other:
-        raise Conflict(f"mac {mac} holds {other.ip_address} of {prefix.prefix} already", field="mac")
+        raise Conflict(f"mac {mac} already holds {other.ip_address} in {prefix.prefix}", field="mac")
 
 
 def _adopt(address: IPAddress, guest: Guest, caller: Caller, adopt: bool) -> Held:
     if not adopt:
-        raise AddressTaken(f"address {address} was not made by PVE: adopt it to use it")
+        raise AddressTaken(f"address {address} was not created by PVE: adopt it to use it")
     held = Allocation(
         ip_address=address,
         subnet=caller.subnet,
@@ -210,7 +210,7 @@ def _adopt(address: IPAddress, guest: Guest, caller: Caller, adopt: bool) -> Hel
 
 
 def _shares_gateway(caller: Caller, address: IPAddress) -> bool:
-    """Whether the caller's subnet names this address its gateway while another cluster's allocation holds it."""
+    """Whether this is the gateway of the caller's subnet too, while another cluster's allocation holds it."""
     held = getattr(address, "pve_allocation", None)
     if held is None or not held.is_gateway or held.subnet is None:
         return False

@@ -1,8 +1,8 @@
-"""The only writer of addresses: lock, look, create, retry, release. May import search and models.
+"""The only code that writes addresses: lock, look, create, retry, release. May import search and models.
 
-No lock is global and no request waits for another: each takes the first candidate address that nobody else holds
-locked, looks again under that lock, and creates it. The database's unique (parent, host) judges last, for writers
-that do not know our locks.
+There is no global lock and no request waits for another: each locks the first candidate address that nobody else has
+locked, checks it again under that lock, and creates it. The database's unique constraint on (parent, host) catches
+writers that do not use our locks.
 """
 
 from collections.abc import Sequence
@@ -33,17 +33,17 @@ from nautobot_pve_ipam.services.callers import Caller
 from nautobot_pve_ipam.services.locks import Locks, locked_transaction
 
 DEFAULT_STATUS = "Active"
-#: How many neighbours of a free address are offered as candidates beside those needed: clients at work side by side.
+#: Extra candidates offered after a free address, since concurrent clients may have locked the first ones.
 SPARE_CANDIDATES = 31
 
-#: Counters of this process; where PROMETHEUS_MULTIPROC_DIR is set, as it should be behind uWSGI, they are added up.
+#: Per-process counters; summed up if PROMETHEUS_MULTIPROC_DIR is set, as it should be behind uWSGI.
 addresses_allocated = Counter("nautobot_pve_ipam_addresses_allocated", "IP addresses allocated")
 requests_exhausted = Counter("nautobot_pve_ipam_requests_exhausted", "Requests refused because no address was free")
 
 
 @dataclass(frozen=True)
 class Guest:
-    """What PVE knows of who holds an address. `mac` as it is stored, `BC:24:11:00:00:01`; `vmid` 100 to 999999999."""
+    """What PVE knows about the holder of an address. `mac` is in stored form, `BC:24:11:00:00:01`."""
 
     mac: str | None = None
     vmid: int | None = None
@@ -56,7 +56,7 @@ class Guest:
 
 @dataclass(frozen=True)
 class Wanted:
-    """One address asked for: for whom, and the core IPAddress's own fields (`tags` among them)."""
+    """A request for one address: for whom, and fields of the core IPAddress (including `tags`)."""
 
     guest: Guest = Guest()
     attributes: dict[str, Any] = field(default_factory=dict)
@@ -64,7 +64,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Held:
-    """An address that is now held, with its allocation where it has one; `created` unless it was held already."""
+    """An address that is now held, with its allocation if it has one; `created` unless it was held before."""
 
     address: IPAddress
     allocation: Allocation | None
@@ -80,14 +80,14 @@ def allocate(
     request_digest: str = "",
     mac_anywhere: bool = False,
 ) -> list[Held]:
-    """Take the next free addresses of `search`, one for each of `wanted`, all or none.
+    """Allocate the next free addresses of `search`, one for each of `wanted`, all or none.
 
-    A MAC that holds an address of the prefix already (inside the bounds, if the search names any and unless
-    `mac_anywhere`) gets that one back. `key` is the caller's Idempotency-Key: the same key and digest within a day
-    get the same addresses.
+    A MAC that already holds an address of the prefix (within the bounds, if the search has any and `mac_anywhere` is
+    not set) gets that address back. `key` is the caller's Idempotency-Key: the same key and digest within a day get
+    the same addresses.
 
-    Raises NoFreeAddress, Forbidden when the caller's user may not add such an address, KeyReused, InvalidRequest, and
-    Django's ValidationError where Nautobot refuses a value. After any of them nothing is written.
+    Raises NoFreeAddress, Forbidden if the caller's user may not add such an address, KeyReused, InvalidRequest, and
+    Django's ValidationError if Nautobot rejects a value. If any of these is raised, nothing is written.
     """
     user = caller.user
     macs = [item.guest.mac for item in wanted if item.guest.mac]
@@ -118,10 +118,10 @@ def allocate(
 
 
 def take(prefix: Prefix, host: int, wanted: Wanted, *, caller: Caller) -> Held:
-    """Create the one address `host` of `prefix` and hold it for the guest.
+    """Create the address `host` in `prefix` and hold it for the guest.
 
-    Raises Forbidden as `allocate` does, IntegrityError or ValidationError where the address exists already or
-    Nautobot refuses it.
+    Raises Forbidden as `allocate` does, IntegrityError or ValidationError if the address already exists or Nautobot
+    rejects it.
     """
     with transaction.atomic():
         maker = _Maker(prefix, caller.subnet)
@@ -132,7 +132,7 @@ def take(prefix: Prefix, host: int, wanted: Wanted, *, caller: Caller) -> Held:
 
 
 def confirm(allocation: Allocation, guest: Guest, subnet: SDNSubnet | None = None) -> Held:
-    """The address that is held already, its allocation brought up to date. One without a subnet gets `subnet`."""
+    """Return an address that is already held, after updating its allocation. One without a subnet gets `subnet`."""
     if allocation.subnet is None and subnet is not None:
         allocation.subnet = subnet
         allocation.validated_save()
@@ -141,9 +141,9 @@ def confirm(allocation: Allocation, guest: Guest, subnet: SDNSubnet | None = Non
 
 
 def update(allocation: Allocation, guest: Guest) -> Allocation:
-    """Bring hostname, MAC and vmid of an allocation up to date; what the guest leaves empty stays as it is.
+    """Update hostname, MAC and vmid of an allocation; fields that the guest leaves empty are kept.
 
-    The address's DNS name follows the hostname unless somebody gave it another one.
+    The address's DNS name follows the hostname unless it was set to something else.
     """
     address, changed = allocation.ip_address, False
     if guest.hostname and guest.hostname != allocation.hostname:
@@ -159,14 +159,14 @@ def update(allocation: Allocation, guest: Guest) -> Allocation:
         allocation.last_seen = timezone.now()
         allocation.validated_save()
     else:
-        # Seen again: worth knowing, not worth a line in the change log.
+        # Merely seen again: update() leaves no entry in the change log.
         Allocation.objects.filter(pk=allocation.pk).update(last_seen=timezone.now())
     return allocation
 
 
 def release(allocation: Allocation, *, user: Any) -> None:
-    """Give one allocation up, and its address with it: but an adopted address stays, and a gateway that two clusters
-    share passes to the other one. Raises Forbidden, and Conflict where something else still needs the address.
+    """Delete an allocation and its address. An adopted address is kept, and a gateway shared by two clusters passes to
+    the other one. Raises Forbidden, and Conflict if something else still needs the address.
     """
     address, subnet = allocation.ip_address, allocation.subnet
     if allocation.is_gateway and subnet is not None:
@@ -186,7 +186,7 @@ def release(allocation: Allocation, *, user: Any) -> None:
 
 
 def dns_name_of(hostname: str) -> str:
-    """The DNS name that a hostname makes, or an empty string where it is no valid one."""
+    """The DNS name for a hostname, or an empty string if it is not a valid DNS name."""
     try:
         DNSValidator(hostname)
     except ValidationError:
@@ -195,8 +195,8 @@ def dns_name_of(hostname: str) -> str:
 
 
 def _allocation_of_mac(search: Search, mac: str, caller: Caller) -> Allocation | None:
-    """The caller's allocation that holds an address of the search's prefix, inside its bounds, for a guest's MAC."""
-    if not tables.is_known_mac(mac):  # a new guest, as nearly always: ask no more
+    """The caller's allocation for a guest's MAC within the prefix and bounds of the search."""
+    if not tables.is_known_mac(mac):  # the usual case, a new guest: skip the expensive query
         return None
     version = search.prefix.ip_version
     inside = Q()
@@ -206,14 +206,14 @@ def _allocation_of_mac(search: Search, mac: str, caller: Caller) -> Allocation |
     for allocation in found.order_by("ip_address__host"):
         address = allocation.ip_address
         host = to_int(address.host)
-        # What lies in a child network is held in another subnet.
+        # An address in a child network belongs to another subnet.
         if address.parent_id == search.prefix.pk or any(occupancy.regions(search.prefix, host, host)):
             return allocation
     return None
 
 
 def _create_free(search: Search, wanted: list[Wanted], locks: Locks, maker: "_Maker") -> list[Held]:
-    """Create an address for each of `wanted` from the lowest free ones that no other request is about to take."""
+    """Create an address for each of `wanted`, the lowest free ones that no other request is about to take."""
     todo, made = list(wanted), []
     namespace = search.prefix.namespace_id
     for low, high in search.free():
@@ -229,11 +229,11 @@ def _create_free(search: Search, wanted: list[Wanted], locks: Locks, maker: "_Ma
                 if held := maker.try_make(host, todo[0]):
                     made.append(held)
                     todo.pop(0)
-            # With enough locks taken, the neighbours after the last one were not even tried.
+            # With enough locks taken, the candidates after the last one were not even tried.
             at = (locked if len(locked) == count else candidates)[-1] + 1
         if not todo:
             return made
-    wished = f"{len(wanted)} wanted, {len(made)} free" if len(wanted) > 1 else "none is left"
+    wished = f"{len(wanted)} wanted, {len(made)} free" if len(wanted) > 1 else "none left"
     if search.offset:
         wished += f" after offset {search.offset}"
     requests_exhausted.inc()
@@ -241,7 +241,7 @@ def _create_free(search: Search, wanted: list[Wanted], locks: Locks, maker: "_Ma
 
 
 class _Maker:
-    """Makes the addresses of one request in one prefix; what they have in common is read once."""
+    """Creates the addresses of one request in one prefix; what they have in common is read once."""
 
     def __init__(self, prefix: Prefix, subnet: SDNSubnet | None) -> None:
         self._prefix = prefix
@@ -250,24 +250,24 @@ class _Maker:
         self._is_parent = False
 
     def look_around(self, first: int, last: int) -> None:
-        """Read what the free addresses of `first`..`last` that are made next have in common."""
+        """Read what the addresses about to be created in `first`..`last` have in common."""
         around = tables.prefixes_around(self._prefix, first)
         if not around:
-            raise Missing(f"prefix {self._prefix} was deleted a moment ago")
+            raise Missing(f"prefix {self._prefix} was just deleted")
         version = self._prefix.ip_version
         self._dhcp = occupancy.dhcp_intervals([row.id for row in around], version, first, last)
         self._is_parent = max(row.length for row in around) == self._prefix.prefix_length
 
     def try_make(self, host: int, wanted: Wanted) -> Held | None:
-        """Make the address, or None where it was taken between our look and our lock, or by who knows no locks.
+        """Create the address; None if it was taken between our look and our lock, or by a writer that does not lock.
 
-        Core's clean() looks again, under the lock; what even that misses, the database refuses.
+        Core's clean() checks again under the lock, and the database rejects whatever that misses.
         """
         try:
             with transaction.atomic():
                 return self.make(host, wanted)
         except (IntegrityError, ValidationError):
-            # Anything but a collision is the caller's to hear.
+            # Only a collision is ours to handle.
             if tables.is_closed(self._prefix, host):
                 return None
             raise
@@ -289,7 +289,7 @@ class _Maker:
         if self._is_parent:
             know_parent(address, self._prefix)
         log_cheaply(address)
-        address.save()  # cleans by itself; validated_save() would clean twice
+        address.save()  # it calls clean() itself; validated_save() would do so twice
         transaction.on_commit(addresses_allocated.inc)
         if tags:
             address.tags.set(tags)
@@ -306,7 +306,7 @@ class _Maker:
             is_gateway=guest.is_gateway,
             last_seen=timezone.now(),
         )
-        # The address is new and the subnet was just read: asking the database whether they exist is redundant.
+        # The address is new and the subnet was just read: no need to query whether they exist.
         allocation.full_clean(exclude=("ip_address", "subnet"), validate_unique=False, validate_constraints=False)
         log_cheaply(allocation)
         allocation.save()

@@ -1,4 +1,4 @@
-"""On whose behalf a request acts, and which allocations are its own. May import search and models."""
+"""On whose behalf a request acts, and which allocations belong to it. May import search and models."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ RELATED = ("ip_address__status", "ip_address__parent__namespace", "subnet__vnet_
 
 @dataclass(frozen=True)
 class Caller:
-    """A user, and the PVE for which it speaks in a namespace.
+    """A user, and the PVE on whose behalf it acts in a namespace.
 
-    `cluster` and `zone` are names, as the request gives them. Who names no cluster speaks for the only PVE of the
-    namespace, whose zones belong to no cluster. `subnet` is the record that the request is about, where there is one.
+    `cluster` and `zone` are names, as given in the request. A caller without a cluster acts for the only PVE in the
+    namespace, whose zones belong to no cluster. `subnet` is the record that the request is about, if there is one.
     """
 
     user: Any
@@ -32,17 +32,17 @@ class Caller:
 
     @classmethod
     def in_subnet(cls, user: Any, subnet: SDNSubnet) -> Caller:
-        """A user who speaks for the PVE that this subnet belongs to."""
+        """A user acting for the PVE that this subnet belongs to."""
         zone = subnet.vnet.zone
         cluster = zone.cluster.name if zone.cluster else None
         return cls(user, subnet.prefix.namespace, cluster, zone.name, subnet)
 
     def in_prefix(self, prefix: Prefix) -> Caller:
-        """The same caller, about its record of `prefix`: none where it has several and names no zone to choose by.
+        """The same caller with its record of `prefix` as `subnet`; None if it has several and names no zone.
 
-        Raises Missing where it names a cluster or zone that has no record here.
+        Raises Missing if it names a cluster or zone that has no record of the prefix.
         """
-        # Who names neither asks most often where there is no record; to join three tables is no way to find that out.
+        # Without cluster and zone there is usually no record: find that out without joining three tables.
         if not (self.cluster or self.zone or is_sdn_subnet(prefix)):
             return self
         records = self.subnets().filter(prefix=prefix).select_related("vnet__zone__cluster").order_by()[:2]
@@ -52,21 +52,21 @@ class Caller:
         if len(found) != 1:
             return self
         (record,) = found
-        # What is known already need not be read again when the record is shown.
+        # Reuse loaded objects, so that rendering the record does not query them again.
         record.prefix = prefix
         if record.vnet.zone.namespace_id == prefix.namespace_id:
             record.vnet.zone.namespace = prefix.namespace
         return replace(self, subnet=record)
 
     def subnets(self) -> QuerySet[SDNSubnet]:
-        """The records of the caller's own subnets."""
+        """The caller's own subnets."""
         own = SDNSubnet.objects.filter(prefix__namespace=self.namespace, vnet__zone__cluster__name=self.cluster)
         return own.filter(vnet__zone__name=self.zone) if self.zone else own
 
     def allocations(self) -> QuerySet[Allocation]:
-        """The allocations that are the caller's own: those of its subnets, and those without a subnet within them.
+        """The caller's own allocations: those of its subnets, and those inside its subnets that have no subnet set.
 
-        Who names neither cluster nor zone owns all that were made without a subnet: most often it made them.
+        A caller without cluster and zone owns all allocations without a subnet: most likely it created them.
         """
         if self.cluster or self.zone:
             own = Q(subnet__isnull=False, subnet__vnet__zone__cluster__name=self.cluster)
@@ -79,12 +79,12 @@ class Caller:
         return inside.select_related(*RELATED)
 
     def visible_allocations(self) -> QuerySet[Allocation]:
-        """The caller's own allocations, and the gateways that its subnets share with those of another cluster."""
+        """The caller's own allocations, and the gateways that its subnets share with another cluster."""
         shared = Q(is_gateway=True, subnet__prefix__in=self.subnets().values("prefix"))
         return Allocation.objects.filter(shared | Q(pk__in=self.allocations().values("pk"))).select_related(*RELATED)
 
     def _in_own_prefix(self) -> Q:
-        """The address hangs on the prefix of one of the caller's subnets, or on a pool directly below it."""
+        """Q: the parent of the address is the prefix of one of the caller's subnets, or a pool directly below it."""
         own = self.subnets()
         in_pool = Q(ip_address__parent__type=PrefixTypeChoices.TYPE_POOL)
         return Q(Exists(own.filter(prefix=OuterRef("ip_address__parent")))) | (

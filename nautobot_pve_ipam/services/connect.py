@@ -1,4 +1,4 @@
-"""What a Nautobot admin prepares for a PVE: a namespace, and a user who may do what the hooks need there, no more.
+"""Sets up Nautobot for a PVE: a namespace, and a user with just the permissions that the hooks need in it.
 
 May import models.
 """
@@ -17,19 +17,19 @@ from nautobot_pve_ipam.errors import Conflict, InvalidRequest
 from nautobot_pve_ipam.permissions import hook_permissions
 from nautobot_pve_ipam.services.locks import locked_transaction
 
-#: By this description we know our own permissions and tokens again.
+#: The description that identifies the permissions and tokens we created.
 OURS = "Made by nautobot-server pve_ipam_connect"
-#: Names of groups and permissions are made of it.
+#: Names of groups and permissions are derived from these names.
 MAX_NAME = 100
-#: ipams.cfg has no encoding, hence ASCII; the name is one segment of a URL's path, hence no slash.
+#: ASCII because ipams.cfg has no defined encoding; no slash because the name is one segment of a URL path.
 NAMESPACE_NAME = re.compile(rf"(?!.*/)[!-~]([ -~]{{0,{MAX_NAME - 2}}}[!-~])?")
-#: What PVE takes for the name of a cluster or node.
+#: What PVE accepts as the name of a cluster or node.
 CLUSTER_NAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?")
 
 
 @dataclass(frozen=True)
 class Connection:
-    """What a PVE needs to know. `token` is None where the user had one already, which nobody is told again."""
+    """What a PVE needs to connect. `token` is None if the user already had one, as it is never shown again."""
 
     namespace: str
     cluster: str | None
@@ -38,16 +38,18 @@ class Connection:
 
 
 def connect_pve(namespace: str, username: str, *, cluster: str | None = None, rotate: bool = False) -> Connection:
-    """Make the namespace, the user, its group with the least rights for that namespace, and a token. Idempotent.
+    """Create the namespace, the user, its group with the minimum permissions there, and a token. Idempotent.
 
-    `cluster`: the one cluster that the user may speak of in the namespace's records. `rotate`: the old token ends,
-    a new one is made. Raises InvalidRequest for a name that PVE cannot write, Conflict where the user is somebody
-    else's, Django's ValidationError for a user name that Nautobot refuses. After any of them nothing is written.
+    `cluster`: the only cluster that the user may create. `rotate`: replace the old token with a new one. Raises
+    InvalidRequest for a name that PVE cannot use, Conflict if the user was not created here, Django's ValidationError
+    for a user name that Nautobot rejects. If any of these is raised, nothing is written.
     """
     if not NAMESPACE_NAME.fullmatch(namespace):
-        raise InvalidRequest(f"namespace '{namespace}' is not 1 to {MAX_NAME} printable ASCII characters without slash")
+        raise InvalidRequest(
+            f"namespace '{namespace}' must be 1 to {MAX_NAME} printable ASCII characters without a slash"
+        )
     if cluster is not None and not CLUSTER_NAME.fullmatch(cluster):
-        raise InvalidRequest(f"cluster '{cluster}' is not 1 to 63 letters, digits and inner hyphens")
+        raise InvalidRequest(f"cluster '{cluster}' must be 1 to 63 letters, digits and inner hyphens")
     if len(username) > MAX_NAME:
         raise InvalidRequest(f"user '{username}' is longer than {MAX_NAME} characters")
     with locked_transaction() as locks:
@@ -61,7 +63,7 @@ def connect_pve(namespace: str, username: str, *, cluster: str | None = None, ro
 
 
 def _user(username: str, group: Group) -> Any:
-    """The PVE's user, who can never log in by password. A person's or another program's is never taken over."""
+    """The PVE's user, who cannot log in with a password. Any other existing user is rejected."""
     user_model = get_user_model()
     user = user_model.objects.filter(username=username).first()
     if user is None:
@@ -71,12 +73,12 @@ def _user(username: str, group: Group) -> Any:
         user.save()
         user.groups.add(group)
     elif user.is_superuser or user.has_usable_password() or group not in user.groups.all():
-        raise Conflict(f"user '{username}' is there already and was not made by this command: name another")
+        raise Conflict(f"user '{username}' already exists and was not created by this command: choose another name")
     return user
 
 
 def _permit(group: Group, namespace: str, cluster: str | None) -> None:
-    """Give the group the rights of the hooks in that namespace; those it had there from an earlier run go."""
+    """Grant the group the hooks' permissions in that namespace, and remove stale ones left by an earlier run."""
     wanted = []
     for content_type, (actions, constraints) in hook_permissions(namespace, cluster).items():
         app_label, model = content_type.split(".")
@@ -92,7 +94,7 @@ def _permit(group: Group, namespace: str, cluster: str | None) -> None:
 
 
 def _token(user: Any, rotate: bool) -> str | None:
-    """The key of a new token; None where the one there is stays."""
+    """The key of a new token; None if the existing one is kept."""
     tokens = Token.objects.filter(user=user, description=OURS)
     if rotate:
         tokens.delete()

@@ -1,4 +1,4 @@
-"""The Idempotency-Key: what a key of a user was answered with, kept for a day. May import models."""
+"""Idempotency-Key: remembers for a day which addresses a user's key was given. May import models."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -14,9 +14,9 @@ KEY_LIFETIME = timedelta(days=1)
 
 
 def addresses_given(user: Any, key: str, request_digest: str) -> list[IPAddress] | None:
-    """The addresses that this user's `key` got before; None where it is new, a day old, or they are gone.
+    """The addresses that this user's `key` was given; None if the key is new or expired, or any of them is gone.
 
-    Raises KeyReused where the key came with another request.
+    Raises KeyReused if the key was used for another request.
     """
     IdempotencyKey.objects.filter(user=user, created__lt=timezone.now() - KEY_LIFETIME).delete()
     seen = IdempotencyKey.objects.filter(user=user, key=key).first()
@@ -36,7 +36,7 @@ def addresses_given(user: Any, key: str, request_digest: str) -> list[IPAddress]
 
 
 def remember(user: Any, key: str, request_digest: str, addresses: Sequence[IPAddress]) -> None:
-    """Keep what a request with this key was answered with."""
+    """Store the addresses given to a request with this key."""
     IdempotencyKey.objects.create(
         user=user, key=key, request_digest=request_digest, ip_address_ids=[str(address.pk) for address in addresses]
     )

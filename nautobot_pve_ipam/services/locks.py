@@ -1,8 +1,7 @@
-"""Advisory locks of the database: one small interface, for PostgreSQL and for MySQL/MariaDB.
+"""Advisory database locks: one small interface for PostgreSQL and MySQL/MariaDB.
 
-A lock is held until the transaction it was taken in ends. Locks never stand in for the database's own unique
-constraints: two names may share a lock, and writers who know nothing of ours go on as before. Imports no other file
-of the App.
+A lock is held until the end of the transaction it was taken in. Locks never replace the database's unique
+constraints: two names may share a lock, and other writers do not use our locks. Imports no other file of the App.
 """
 
 import hashlib
@@ -22,11 +21,11 @@ class Locks(Protocol):
         """Take the lock named by `parts`, waiting for whoever holds it."""
 
     def first_free(self, names: Sequence[LockName], count: int) -> list[int]:
-        """Take the locks of the first `count` of `names` that nobody holds, waiting for none; their indexes."""
+        """Take the locks of the first `count` of `names` that nobody holds, without waiting; returns their indexes."""
 
 
 def lock_key(*parts: object) -> int:
-    """A stable signed 64-bit key for what `parts` name."""
+    """A stable signed 64-bit key for a lock name."""
     digest = hashlib.blake2b("\0".join(map(str, parts)).encode(), digest_size=8, person=b"pve-ipam").digest()
     return int.from_bytes(digest, "big", signed=True)
 
@@ -35,7 +34,7 @@ def lock_key(*parts: object) -> int:
 def locked_transaction() -> Iterator[Locks]:
     """A transaction and the locks taken in it: `with locked_transaction() as locks: locks.wait("mac", ..)`."""
     backend = MySQLLocks if connection.vendor == "mysql" else PostgreSQLLocks
-    # The locks outlive the transaction's end by as little as possible, and are never given up before it.
+    # Release the locks as soon as possible after the transaction has ended, but never before.
     with ExitStack() as held, transaction.atomic():
         yield backend(held)
 
@@ -52,7 +51,7 @@ class PostgreSQLLocks:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [lock_key(*parts)])
 
     def first_free(self, names: Sequence[LockName], count: int) -> list[int]:
-        """Take the locks of the first `count` of `names` (tuples) that nobody holds, waiting for none.
+        """Take the locks of the first `count` of `names` (tuples) that nobody holds, without waiting.
 
         Returns the indexes of those taken, ascending. One query: the server tries the keys in order and stops.
         """
@@ -66,7 +65,7 @@ class PostgreSQLLocks:
 
 
 class MySQLLocks:
-    """`GET_LOCK` of MySQL and MariaDB: of the session and the whole server, so given back by us, by name."""
+    """`GET_LOCK` of MySQL and MariaDB: session-scoped and server-wide, so we must release each lock by name."""
 
     #: Seconds to wait for another request with the same MAC or key; PVE itself gives up after 30.
     WAIT = 20

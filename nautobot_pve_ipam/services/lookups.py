@@ -1,4 +1,4 @@
-"""Finding things by namespace and value, as far as a user may see them; never by the first hit of a search.
+"""Look up objects that a user may view, by namespace and exact value, never as the first hit of a search.
 
 Imports errors and values only.
 """
@@ -13,7 +13,7 @@ from nautobot_pve_ipam.errors import Missing
 
 
 def visible(queryset: Any, user: Any, what: str, **lookup: Any) -> Any:
-    """The one object of `queryset` that matches and that `user` may view. Raises Missing."""
+    """The one matching object of `queryset` that `user` may view. Raises Missing."""
     try:
         return queryset.restrict(user, "view").get(**lookup)
     except (queryset.model.DoesNotExist, ValidationError) as error:
@@ -22,7 +22,7 @@ def visible(queryset: Any, user: Any, what: str, **lookup: Any) -> Any:
 
 
 def visible_namespace(user: Any, name: str) -> Namespace:
-    """The namespace of that name. Raises Missing."""
+    """The namespace with that name. Raises Missing."""
     return visible(Namespace.objects.all(), user, "namespace", name=name)
 
 

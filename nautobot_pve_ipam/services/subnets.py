@@ -1,7 +1,7 @@
-"""The writer of subnets: a PVE subnet as a core Prefix with its DHCP ranges as core IPAddressRanges.
+"""Writes subnets: a PVE subnet as a core Prefix, with its DHCP ranges as core IPAddressRanges.
 
-PVE never destroys what it did not make. A prefix or range that existed before is adopted only when asked, and then let
-go instead of deleted. What two clusters share goes with the last of them. May import search and models.
+PVE never destroys what it did not create. An existing prefix or range is adopted only on request, and later released
+instead of deleted. Whatever two clusters share is deleted with the last of them. May import search and models.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from nautobot_pve_ipam.services.locks import Locks, locked_transaction
 
 
 class Unchanged(Enum):
-    """The type of UNCHANGED, which null is not: that clears a value."""
+    """The type of UNCHANGED, as opposed to null, which clears a value."""
 
     UNCHANGED = "unchanged"
 
@@ -36,9 +36,9 @@ UNCHANGED: Final = Unchanged.UNCHANGED
 
 @dataclass(frozen=True)
 class SubnetFacts:
-    """What PVE says of a subnet. UNCHANGED leaves a value as it is, or at its default in a new record.
+    """What PVE says about a subnet. UNCHANGED keeps a value, or the default in a new record.
 
-    `dhcp_ranges`: inclusive `(first, last)` integers. `adopt`: take over a prefix and ranges that are there already.
+    `dhcp_ranges`: inclusive `(first, last)` integers. `adopt`: adopt an existing prefix and existing ranges.
     """
 
     zone: str
@@ -55,17 +55,17 @@ class SubnetFacts:
 def put_subnet(
     namespace: Namespace, network: netaddr.IPNetwork, facts: SubnetFacts, *, user: Any
 ) -> tuple[SDNSubnet, bool]:
-    """Create the subnet or bring it up to date; returns its record and whether it is new. Idempotent.
+    """Create or update the subnet; returns its record and whether it is new. Idempotent.
 
-    Raises InvalidRequest for a gateway or range outside, reversed or overlapping; Conflict where another subnet of
-    the namespace overlaps, or where something is there that PVE did not make and `adopt` does not say to take over;
-    Forbidden. After any of them nothing is written.
+    Raises InvalidRequest if a gateway or range is outside the subnet, or ranges are reversed or overlap; Conflict if
+    another subnet of the namespace overlaps, or if the prefix or a range was not created by PVE and `adopt` is not
+    set; Forbidden. If any of these is raised, nothing is written.
     """
     check_gateway(network, facts.gateway)
     if facts.dhcp_ranges is not UNCHANGED:
         check_ranges(network, facts.dhcp_ranges)
     with locked_transaction() as locks:
-        # Overlap cannot be told by a unique constraint, so changes of a namespace's subnets take turns.
+        # No unique constraint can prevent overlaps, so changes to a namespace's subnets are serialized.
         locks.wait("subnets", namespace.pk)
         vnet = _vnet(namespace, facts, locks, user)
         record, created = _record(namespace, network, vnet, facts, user)
@@ -76,42 +76,43 @@ def put_subnet(
 
 
 def delete_subnet(record: SDNSubnet, *, user: Any) -> None:
-    """Take the subnet's record away, with its gateways, and what PVE made of prefix and ranges.
+    """Delete the subnet's record with its gateways, and the prefix and ranges if PVE created them.
 
-    Raises SubnetNotEmpty while a guest's allocation is in it, or an address that PVE did not make is in a prefix
-    that would go; Forbidden.
+    Raises SubnetNotEmpty while it has guest allocations, or if the prefix would be deleted but contains an address
+    that PVE did not create; Forbidden.
     """
     with locked_transaction() as locks:
         prefix = record.prefix
         locks.wait("subnets", prefix.namespace_id)
-        # A guest that starts now refers to the prefix when it commits: it is seen below, or it fails.
+        # A concurrent allocation references the prefix when it commits: either we see it below, or it fails.
         Prefix.objects.select_for_update().filter(pk=prefix.pk).first()
         if not SDNSubnet.objects.filter(pk=record.pk).exists():
-            return  # somebody else was faster
+            return  # deleted by a concurrent request
         guests = record.allocations.filter(is_gateway=False)
         if guest := guests.first():
             raise SubnetNotEmpty(
-                f"subnet {prefix} is not empty, guest addresses in it: {guests.count()}, the first {guest.ip_address}"
+                f"subnet {prefix} is not empty: "
+                f"guests hold {guests.count()} of its addresses, the first is {guest.ip_address}"
             )
         others = SDNSubnet.objects.filter(prefix=prefix).exclude(pk=record.pk)
-        goes = not record.adopted and not others.exists()
-        if goes and (foreign := prefix.get_all_ips().exclude(pve_allocation__subnet=record).first()):
-            raise SubnetNotEmpty(f"subnet {prefix} still holds {foreign}, which this PVE did not make")
+        deletes_prefix = not record.adopted and not others.exists()
+        if deletes_prefix and (foreign := prefix.get_all_ips().exclude(pve_allocation__subnet=record).first()):
+            raise SubnetNotEmpty(f"subnet {prefix} still holds {foreign}, which this PVE did not create")
         for gateway in record.allocations.select_related("ip_address"):
             release(gateway, user=user)
         for link in record.dhcp_range_links.select_related("ip_address_range"):
             _let_go_of_range(link, user)
         require(user, "delete", record)
         record.delete()
-        if goes:
+        if deletes_prefix:
             require(user, "delete", prefix)
             prefix.delete()
 
 
 def learn_gateway(record: SDNSubnet, gateway: str | None, vnet_name: str | None = None, *, user: Any) -> None:
-    """Note a gateway or its end, and the vnet its name betrays, on a subnet of PVE's stock plugin, which tells neither.
+    """Set or clear the gateway of a subnet, and its vnet if known from the gateway's name. Raises Forbidden.
 
-    Raises Forbidden.
+    For PVE's stock plugin, which sends neither along with the subnet.
     """
     with transaction.atomic():
         record.gateway = gateway
@@ -125,7 +126,7 @@ def learn_gateway(record: SDNSubnet, gateway: str | None, vnet_name: str | None 
 
 
 def check_gateway(network: netaddr.IPNetwork, gateway: netaddr.IPAddress | Unchanged | None) -> None:
-    """A gateway lies in its subnet, and is a usable address of it; a point-to-point /32 or /128 may have any."""
+    """A gateway must be a usable address of its subnet; a point-to-point /32 or /128 may have any gateway."""
     if gateway is UNCHANGED or gateway is None:
         return
     if gateway.version != network.version:
@@ -138,11 +139,11 @@ def check_gateway(network: netaddr.IPNetwork, gateway: netaddr.IPAddress | Uncha
         network.first, network.last, prefix_length=network.prefixlen, ip_version=network.version, is_pool=False
     )
     if not first <= int(gateway) <= last:
-        raise InvalidRequest(f"gateway {gateway} is no usable address of {network.cidr}", field="gateway")
+        raise InvalidRequest(f"gateway {gateway} is not a usable address of {network.cidr}", field="gateway")
 
 
 def check_ranges(network: netaddr.IPNetwork, ranges: list[Interval]) -> None:
-    """DHCP ranges lie in their subnet, the right way round, and do not overlap."""
+    """DHCP ranges must lie in their subnet, start before they end, and not overlap."""
     before: int | None = None
     for first, last in sorted(ranges):
         text = f"{to_text(first, network.version)}-{to_text(last, network.version)}"
@@ -158,7 +159,7 @@ def check_ranges(network: netaddr.IPNetwork, ranges: list[Interval]) -> None:
 def _vnet(namespace: Namespace, facts: SubnetFacts, locks: Locks, user: Any) -> SDNVNet:
     cluster = PVECluster.objects.filter(name=facts.cluster).first()
     if facts.cluster and not cluster:
-        locks.wait("cluster", facts.cluster)  # another namespace may be about to make it
+        locks.wait("cluster", facts.cluster)  # a request in another namespace may be creating it
         cluster = PVECluster.objects.filter(name=facts.cluster).first() or _made(
             PVECluster(name=facts.cluster, status=_active(PVECluster)), user
         )
@@ -201,13 +202,14 @@ def _record(
             adopted = True
             if not facts.adopt:
                 raise Conflict(
-                    f"prefix {prefix} is in namespace {namespace} already and PVE did not make it: adopt it to use it"
+                    f"prefix {prefix} already exists in namespace {namespace} and was not created by PVE: "
+                    "adopt it to use it"
                 )
     return SDNSubnet(vnet=vnet, prefix=prefix, adopted=adopted), True
 
 
 def _check_overlap(namespace: Namespace, network: netaddr.IPNetwork, vnet: SDNVNet) -> None:
-    """Subnets of a namespace never overlap, but for one and the same subnet in two clusters."""
+    """Subnets of a namespace must not overlap, except for the same subnet in two clusters."""
     overlapping = SDNSubnet.objects.filter(
         prefix__namespace=namespace,
         prefix__ip_version=network.version,
@@ -244,7 +246,7 @@ def _replace_ranges(record: SDNSubnet, wanted: list[Interval], adopt: bool, user
     links = {}
     for link in record.dhcp_range_links.select_related("ip_address_range"):
         links[int(link.ip_address_range.start_address), int(link.ip_address_range.end_address)] = link
-    # First away with the old ones: the new ones may overlap them.
+    # Remove the old ranges first: the new ones may overlap them.
     for interval, link in links.items():
         if interval not in wanted:
             _let_go_of_range(link, user)
@@ -254,7 +256,7 @@ def _replace_ranges(record: SDNSubnet, wanted: list[Interval], adopt: bool, user
             found = IPAddressRange.objects.filter(parent=prefix, start_host=start, end_host=end).first()
             adopted = found is not None and not found.sdn_subnet_links.filter(adopted=False).exists()
             if adopted and not adopt:
-                raise Conflict(f"IP address range {found} of {prefix} was not made by PVE: adopt it to use it")
+                raise Conflict(f"IP address range {found} of {prefix} was not created by PVE: adopt it to use it")
             SDNDHCPRange.objects.create(
                 subnet=record, ip_address_range=found or _make_range(prefix, start, end, user), adopted=adopted
             )
@@ -273,7 +275,7 @@ def _make_range(prefix: Prefix, start: str, end: str, user: Any) -> IPAddressRan
             user,
         )
     except ValidationError as error:
-        # Nautobot refuses what overlaps a range or a child prefix of somebody else.
+        # Nautobot rejects a range that overlaps another range or a child prefix.
         raise Conflict(f"dhcp_ranges {start}-{end} of {prefix}: {' '.join(error.messages)}") from error
 
 
@@ -302,6 +304,6 @@ def _active(model: Any) -> Status:
 
 
 def _dhcp_role() -> Role | None:
-    """Core's role DHCP, where the Nautobot admin kept it for IP address ranges."""
+    """Core's DHCP role, if it is still enabled for IP address ranges."""
     content_type = ContentType.objects.get_for_model(IPAddressRange)
     return Role.objects.filter(name=DHCP_ROLE, content_types=content_type).first()

@@ -1,6 +1,6 @@
-"""Text to values, for the REST API, the forms and the filters alike: addresses, MAC addresses, numbers, intervals.
+"""Parse text for the REST API, the forms and the filters: addresses, MAC addresses, numbers, intervals.
 
-Each raises InvalidRequest, which names the field and the value. Imports errors only.
+All functions raise InvalidRequest, which names the field and the value. Imports errors only.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from nautobot.apps.models import mac_unix_expanded_uppercase
 
 from nautobot_pve_ipam.errors import InvalidRequest, quoted
 
-#: aa:bb:cc:dd:ee:ff, aa-bb-.., aabb.ccdd.eeff and aabbccddeeff; netaddr alone takes "1" for a MAC as well.
+#: aa:bb:cc:dd:ee:ff, aa-bb-.., aabb.ccdd.eeff and aabbccddeeff; netaddr alone would also accept "1" as a MAC.
 MAC_SPELLINGS = re.compile(
     r"([0-9a-f]{1,2}[:-]){5}[0-9a-f]{1,2}|([0-9a-f]{4}[.:-]){2}[0-9a-f]{4}|[0-9a-f]{12}", re.IGNORECASE
 )
@@ -27,11 +27,11 @@ def parse_address(value: object, field: str = "address") -> netaddr.IPAddress:
             raise netaddr.AddrFormatError
         return netaddr.IPAddress(value.strip())
     except (netaddr.AddrFormatError, ValueError) as error:
-        raise _invalid(field, value, "is not an IP address (no mask, no name)") from error
+        raise _invalid(field, value, "is not an IP address (no mask, no hostname)") from error
 
 
 def parse_mac(value: object, field: str = "mac") -> str:
-    """A MAC address in one of the usual spellings, as `BC:24:11:00:00:01`."""
+    """A MAC address in any common notation, as `BC:24:11:00:00:01`."""
     try:
         if not isinstance(value, str) or not MAC_SPELLINGS.fullmatch(value.strip()):
             raise netaddr.AddrFormatError
@@ -41,15 +41,15 @@ def parse_mac(value: object, field: str = "mac") -> str:
 
 
 def parse_whole_number(value: object, field: str, *, minimum: int, maximum: int | None = None) -> int:
-    """A whole number from `minimum` to `maximum` (None: unbounded), also as text, as a query has it."""
+    """A whole number from `minimum` to `maximum` (None: unbounded); may be a string, as in a query."""
     number = value if isinstance(value, int) and not isinstance(value, bool) else None
     if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,100}", value.strip()):
         number = int(value)
     if number is None:
         raise _invalid(field, value, "is not a whole number")
     if number < minimum or (maximum is not None and number > maximum):
-        upper = "or more" if maximum is None else f"to {maximum}"
-        raise _invalid(field, value, f"is not {minimum} {upper}")
+        why = f"is less than {minimum}" if maximum is None else f"is not between {minimum} and {maximum}"
+        raise _invalid(field, value, why)
     return number
 
 
@@ -62,11 +62,11 @@ def parse_interval(value: object, field: str) -> FamilyInterval:
         interval = netaddr.IPRange(start.strip(), end.strip()) if dash else netaddr.IPNetwork(start)
         return interval.version, interval.first, interval.last
     except (netaddr.AddrFormatError, ValueError, TypeError) as error:
-        raise _invalid(field, value, "is neither an address nor a CIDR nor an a-b range") from error
+        raise _invalid(field, value, "is not an address, a CIDR or an a-b range") from error
 
 
 def parse_subnet(value: str, field: str = "subnet") -> netaddr.IPNetwork:
-    """A subnet as PVE and our URLs write it, `10.0.0.0-24` or `2001:db8::-64`."""
+    """A subnet as written by PVE and in our URLs, `10.0.0.0-24` or `2001:db8::-64`."""
     network, dash, length = value.rpartition("-")
     try:
         if not dash or not length.isdigit():

@@ -1,1 +1,1 @@
-"""What the pages show. May import services, search and models; nothing of the REST API."""
+"""Contents of the pages. May import services, search and models; never api."""

@@ -1,4 +1,4 @@
-"""The page "Allocate Next Free IP", of a prefix, an IP address range or a subnet. May import services and search."""
+"""The page "Allocate Next Free IP" for a prefix, an IP address range or a subnet. May import services and search."""
 
 from collections.abc import Callable
 from typing import Any
@@ -27,7 +27,7 @@ from nautobot_pve_ipam.ui.usage import dhcp_ranges
 
 
 class AllocateForm(BootstrapMixin, forms.Form):
-    """Where to look and for whom; the rules are those of the REST API."""
+    """Where to search, and for which guest; validated by the same rules as the REST API."""
 
     range_start = forms.CharField(required=False, label="From", help_text="First address to consider")
     range_end = forms.CharField(required=False, label="To", help_text="Last address to consider")
@@ -36,17 +36,17 @@ class AllocateForm(BootstrapMixin, forms.Form):
         required=False,
         max_length=CHARFIELD_MAX_LENGTH,
         label="Hostname",
-        help_text="The guest's name; it becomes the DNS name as well",
+        help_text="The guest's name, also used as the DNS name",
     )
-    mac = forms.CharField(required=False, label="MAC address", help_text="Such as BC:24:11:00:00:01")
-    vmid = forms.CharField(required=False, label="VMID", help_text="The guest's number in Proxmox VE, 100 or more")
+    mac = forms.CharField(required=False, label="MAC address", help_text="For example BC:24:11:00:00:01")
+    vmid = forms.CharField(required=False, label="VMID", help_text="The guest's ID in Proxmox VE, 100 or higher")
 
     def __init__(self, prefix, within, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self._prefix, self._within = prefix, within
         for name in ("offset", "vmid"):
             self.fields[name].widget.attrs["inputmode"] = "numeric"
-        #: What the fields ask for, once the form is valid.
+        #: The requested search and address, once the form is valid.
         self.asked: tuple[Search, Wanted] | None = None
 
     def clean(self) -> dict[str, Any]:
@@ -66,7 +66,7 @@ class AllocateForm(BootstrapMixin, forms.Form):
         return cleaned
 
     def _parsed(self, name: str, parse: Callable[..., Any], **limits: Any) -> Any:
-        """The value of a field; None where it is empty, or not valid, which the field then says."""
+        """The parsed value of a field; None if it is empty or invalid, after adding the error to the field."""
         text = self.cleaned_data.get(name)
         try:
             return parse(text, name, **limits) if text else None
@@ -75,11 +75,11 @@ class AllocateForm(BootstrapMixin, forms.Form):
             return None
 
     def refuse(self, error: PVEIPAMError):
-        """Show an error of the service on its field."""
+        """Show an error raised by a service on its field."""
         self.add_error(error.field if error.field in self.fields else None, error.sentence)
 
     def preview(self) -> str | None:
-        """The address that the form would get now, or None where nothing is free, or it is not valid."""
+        """The address that would be allocated now, or None if none is free or the form is invalid."""
         if self.asked is None:
             return None
         search, _ = self.asked
@@ -88,7 +88,7 @@ class AllocateForm(BootstrapMixin, forms.Form):
 
 
 class AllocateView(ObjectPermissionRequiredMixin, View):
-    """Allocate the next free IP of one object, which subclasses turn into prefix, limits and subnet."""
+    """Allocate the next free IP in an object, for which subclasses determine prefix, limits and subnet."""
 
     additional_permissions = ("ipam.add_ipaddress",)
     template_name = "nautobot_pve_ipam/allocate.html"
@@ -98,8 +98,8 @@ class AllocateView(ObjectPermissionRequiredMixin, View):
         return self.required_permission
 
     def find(self, obj):
-        """The prefix to search, the interval that bounds may lie in (None: all), the interval to begin with (None:
-        the whole prefix without its ranges), and the subnet's record or None.
+        """The prefix to search, the interval that bounds are limited to (None: the whole prefix), the initial interval
+        (None: the whole prefix without its ranges), and the subnet's record or None.
         """
         raise NotImplementedError
 
@@ -131,7 +131,7 @@ class AllocateView(ObjectPermissionRequiredMixin, View):
         else:
             holder = models.Allocation.objects.restrict(request.user, "view").filter(ip_address=held.address).first()
             url = (holder or held.address).get_absolute_url()
-            done = "Allocated" if held.created else "This MAC address holds an address already:"
+            done = "Allocated" if held.created else "This MAC address already holds an address:"
             messages.success(request, format_html('{} <a href="{}">{}</a>.', done, url, holder or held.address))
             return redirect(url)
         return self._answer(request, obj, form)
@@ -162,7 +162,7 @@ class RangeAllocateView(AllocateView):
 
     def find(self, obj):
         if obj.is_exclusive:
-            raise Http404("Nautobot allows no address in an exclusive range")
+            raise Http404("Nautobot allows no addresses in an exclusive range")
         limits = to_int(obj.start_host), to_int(obj.end_host)
         return obj.parent, limits, limits, only_subnet(obj.parent)
 
@@ -176,7 +176,7 @@ class SubnetAllocateView(AllocateView):
 
 
 def first_range(ranges, user):
-    """The first of the ranges that has an address left, as an interval; the last where all are full."""
+    """The first range that has a free address, as an interval, or the last range if all are full."""
     interval = None
     for found in ranges.restrict(user, "view"):
         interval = to_int(found.start_host), to_int(found.end_host)
@@ -186,6 +186,6 @@ def first_range(ranges, user):
 
 
 def only_subnet(prefix):
-    """The one record that a PVE has of the prefix; None where there is none or several to choose from."""
+    """The only SDN subnet on the prefix; None if there are none or several."""
     found = models.SDNSubnet.objects.filter(prefix=prefix).select_related("vnet__zone__cluster")[:2]
     return found[0] if len(found) == 1 else None

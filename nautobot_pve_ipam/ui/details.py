@@ -1,4 +1,4 @@
-"""What the detail pages show: one tuple of panels for each model, in the order of `weight`."""
+"""Contents of the detail pages: a tuple of panels for each model, ordered by `weight`."""
 
 from nautobot.apps.ui import ObjectFieldsPanel, ObjectsTablePanel, SectionChoices, StatsPanel
 from nautobot.ipam.tables import IPAddressRangeTable
@@ -15,7 +15,7 @@ cluster_panels = (
     StatsPanel(
         weight=100,
         section=SectionChoices.RIGHT_HALF,
-        label="What it holds",
+        label="Contents",
         filter_name="cluster",
         related_models=[
             models.SDNZone,
@@ -45,7 +45,7 @@ zone_panels = (
     StatsPanel(
         weight=100,
         section=SectionChoices.RIGHT_HALF,
-        label="What it holds",
+        label="Contents",
         filter_name="zone",
         related_models=[
             models.SDNVNet,

@@ -1,7 +1,7 @@
-"""All panels and buttons of the detail pages, Nautobot's own and ours, and what the home page's panel shows.
+"""All panels and buttons that we add to detail pages, Nautobot's and ours, and the contents of the home page panel.
 
-Each shows what the user may view and hides where that is nothing. Components are shared by all requests: nothing is
-remembered on `self`.
+Each shows only what the user may view, and hides if that is nothing. Components are shared between requests: never
+store anything on `self`.
 """
 
 from django.db.models import Q
@@ -19,19 +19,19 @@ from nautobot_pve_ipam.ui.usage import dhcp_ranges, fullest, gauges, with_next_f
 ROUTE = "plugins:nautobot_pve_ipam:{}"
 MAP_LABEL = "Address Map"
 GAUGES_LABEL = "Addresses Left"
-#: A prefix may have more ranges than a page should tell the next free address of.
+#: Finding the next free address of every range would be too slow for a prefix with very many ranges.
 GAUGES_SHOWN = 20
 FULLEST = 4
 NEWEST = 6
 
 
 class GaugesPanel(Panel):
-    """DHCP ranges with what is used and left, and the next free address; not there where there is no range."""
+    """DHCP ranges with their usage and next free address; hidden if there are no ranges."""
 
     body_content_template_path = "nautobot_pve_ipam/inc/gauges.html"
 
     def ranges(self, obj):
-        """The ranges that concern the page's object."""
+        """The ranges to show for the page's object."""
         raise NotImplementedError
 
     def should_render(self, context):
@@ -64,7 +64,7 @@ class AddressMapPanel(Panel):
     """The address map of a prefix, or of a subnet's prefix."""
 
     body_content_template_path = "nautobot_pve_ipam/inc/address_map.html"
-    body_id = "pve-address-map"  # the tab has the id that would be made of the label
+    body_id = "pve-address-map"  # the ID derived from the label is already used by the tab
     required_permissions = ("ipam.view_prefix",)
 
     def should_render(self, context):
@@ -84,7 +84,7 @@ class AddressMapPanel(Panel):
 
 
 class AllocateButton(Button):
-    """Offered wherever an address can be had."""
+    """Hidden for exclusive ranges, in which Nautobot allows no addresses."""
 
     label = "Allocate Next Free IP"
     icon = "mdi-plus-thick"
@@ -129,7 +129,7 @@ class AllocationPanel(KeyValueTablePanel):
 
 
 class TablePanel(ObjectsTablePanel):
-    """A table that is not there at all rather than empty: most prefixes have nothing to do with PVE."""
+    """A table that is hidden when empty: most prefixes have nothing to do with PVE."""
 
     def should_render(self, context):
         user = context["request"].user
@@ -138,7 +138,7 @@ class TablePanel(ObjectsTablePanel):
 
 
 def overview(request):
-    """What the panel shows the request's user: nothing that this user may not view."""
+    """Data of the home page panel, limited to what the user may view."""
     newest = Allocation.objects.restrict(request.user, "view").select_related("ip_address").order_by("-created")
     return {
         "fullest": fullest(dhcp_ranges().restrict(request.user, "view"), FULLEST),

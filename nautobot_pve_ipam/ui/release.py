@@ -1,4 +1,4 @@
-"""The page that gives an allocation up. May import services."""
+"""The page that releases an allocation. May import services."""
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
@@ -12,7 +12,7 @@ from nautobot_pve_ipam.services.allocation import release
 
 
 class ReleaseView(ObjectPermissionRequiredMixin, View):
-    """Give an allocation up, after confirmation; the address goes with it unless it was there before PVE."""
+    """Release an allocation after confirmation; its address is deleted, too, unless it was adopted."""
 
     queryset = models.Allocation.objects.select_related("ip_address__parent", "subnet__prefix")
     additional_permissions = ("ipam.delete_ipaddress",)

@@ -1,4 +1,4 @@
-"""How full the DHCP ranges are: used, size, what is left, and when to worry."""
+"""Usage of DHCP ranges: addresses in use, size, addresses left, and warning levels."""
 
 from dataclasses import dataclass, replace
 
@@ -12,13 +12,13 @@ from nautobot_pve_ipam.search.intervals import addresses, to_int, to_text
 from nautobot_pve_ipam.search.occupancy import DHCP_ROLE, usable_span
 from nautobot_pve_ipam.search.search import Search
 
-#: The hosts of ranges up to this size are read at once to find the next free one.
+#: For ranges up to this size, all hosts are read at once to find the next free one.
 LISTED = 1024
 
 
 @dataclass(frozen=True)
 class Gauge:
-    """The fill of one IP address range. `next_free`: the address it would give next, where that was asked for."""
+    """The usage of one IP address range. `next_free`: the next address to be allocated, if requested."""
 
     ip_address_range: IPAddressRange
     used: int
@@ -32,12 +32,12 @@ class Gauge:
 
     @property
     def percent(self) -> int:
-        """How full it is: 0 to 100, rounded down, so that only a full range shows 100."""
+        """Percentage in use, rounded down so that only a full range shows 100."""
         return self.used * 100 // self.size
 
     @property
     def level(self) -> str:
-        """Bootstrap's word for the state: success, warning or danger, as the App's settings say."""
+        """Bootstrap's colour name according to the App's settings: success, warning or danger."""
         limits = settings.PLUGINS_CONFIG["nautobot_pve_ipam"]
         if self.percent >= limits["gauge_danger"]:
             return "danger"
@@ -45,7 +45,7 @@ class Gauge:
 
 
 def dhcp_ranges():
-    """The ranges that guests get their addresses from: role DHCP, or used by a PVE subnet."""
+    """Ranges used for DHCP: with the DHCP role, or linked to a PVE subnet."""
     linked = SDNDHCPRange.objects.filter(ip_address_range=OuterRef("pk"))
     return IPAddressRange.objects.filter(
         Q(role__name=DHCP_ROLE) | Q(Exists(linked)), is_exclusive=False
@@ -53,7 +53,7 @@ def dhcp_ranges():
 
 
 def gauges(ranges) -> list[Gauge]:
-    """The gauge of each IP address range of a queryset, in its order; one query, which counts in index order."""
+    """The gauges of a queryset of IP address ranges, in the same order; one query, counting along an index."""
     used = (
         IPAddress.objects.filter(
             parent__namespace_id=OuterRef("parent__namespace_id"),
@@ -71,9 +71,9 @@ def gauges(ranges) -> list[Gauge]:
 
 
 def with_next_free(found: list[Gauge]) -> list[Gauge]:
-    """The same gauges of ranges of one namespace, with the address that each range would give next.
+    """Add the next free address to gauges of ranges in one namespace.
 
-    One query for all ranges of up to LISTED addresses; a larger one is searched as for a request, in some queries.
+    One query for all ranges of up to LISTED addresses; larger ones are searched individually.
     """
     small = [gauge.ip_address_range for gauge in found if gauge.size <= LISTED]
     used = set()
@@ -103,5 +103,5 @@ def _next_free(gauge, used):
 
 
 def fullest(ranges, count: int) -> list[Gauge]:
-    """The `count` ranges of a queryset that are fullest in proportion, fullest first."""
+    """The `count` ranges of a queryset with the highest usage, fullest first."""
     return sorted(gauges(ranges), key=lambda gauge: (-gauge.used / gauge.size, gauge.left))[:count]

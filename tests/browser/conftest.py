@@ -11,15 +11,15 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from tests.browser.network import PVENetwork
 from tests.live import Live
 
-#: Only what a test needs: nothing is fetched from anywhere but the live server.
+#: The browser must not fetch anything except from the live server.
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
              "--disable-sync"]  # fmt: skip
 TIMEOUT_MILLISECONDS = 20_000
 
 
-@pytest.fixture(scope="session", autouse=True)  # first of all: without a browser no server need be started
+@pytest.fixture(scope="session", autouse=True)  # first: without a browser, there is no need to start a server
 def chromium() -> str:
-    """Path of the browser. Without one these tests are skipped, or fail where CI says that there must be one."""
+    """Path of the browser. Without one, these tests are skipped, or fail in CI, where it must be installed."""
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     if path is None:
         missing = "browser tests need Chromium: apt-get install chromium"
@@ -29,7 +29,7 @@ def chromium() -> str:
     return path
 
 
-@pytest.fixture(scope="module")  # not the session: while Playwright's loop lives, Django refuses to ask its database
+@pytest.fixture(scope="module")  # not session: while Playwright's event loop exists, Django refuses database access
 def browser(chromium: str) -> Iterator[Browser]:
     expect.set_options(timeout=TIMEOUT_MILLISECONDS)
     with sync_playwright() as playwright:
@@ -59,7 +59,7 @@ def theme(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def page(browser: Browser, session: dict, live: Live, theme: str) -> Iterator[Page]:
-    """A page of Nautobot in the theme; the test fails when a script on it does."""
+    """A page of Nautobot in the theme; the test fails if a script on it fails."""
     with browser.new_context(
         base_url=live.url, storage_state=session, color_scheme=theme, viewport={"width": 1500, "height": 950}
     ) as context:
@@ -79,7 +79,7 @@ def network(live: Live) -> PVENetwork:
 
 @pytest.fixture(scope="session")
 def images() -> Path | None:
-    """Where screenshots for the documentation go, when they are asked for (make screenshots)."""
+    """Directory for screenshots of the documentation, if requested (make screenshots)."""
     directory = os.environ.get("NAUTOBOT_PVE_IPAM_SCREENSHOTS")
     if not directory:
         return None

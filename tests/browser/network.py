@@ -1,4 +1,4 @@
-"""A small office's PVE in the live Nautobot, told over the PVE hooks as a PVE node tells it."""
+"""The PVE of a small office in the live Nautobot, created through the hooks as a PVE node would."""
 
 import ipaddress
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a person does with the pages, in Debian's Chromium against the live Nautobot, in light and dark theme."""
+"""User interactions with the pages, in Debian's Chromium against the live Nautobot, in light and dark theme."""
 
 from pathlib import Path
 
@@ -8,11 +8,11 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.network import PVENetwork
 
-pytestmark = pytest.mark.postgresql  # of the large prefix's addresses, which are made in its SQL
+pytestmark = pytest.mark.postgresql  # for the addresses of the large prefix, which are created by its SQL
 
-#: How far the background of the page lies from black: dark and light theme are told apart by it.
+#: Brightness of the page's background, which distinguishes dark and light theme.
 BRIGHTNESS = "() => getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3).map(Number)[0]"
-#: Nautobot's own blue, orange and grey on its own backgrounds have too little contrast for axe; they are not ours.
+#: Nautobot's own blue, orange and grey on its own backgrounds have too little contrast for axe; not our problem.
 NAUTOBOTS_COLOURS = ("a:not(.pve-map-cell)", ".btn", "th")
 TOOLTIP = "(cell) => getComputedStyle(cell, '::after').content"
 
@@ -21,15 +21,15 @@ def cell(page: Page, address: str):
     return page.locator(f'.pve-map-cell[aria-label^="{address}:"]')
 
 
-def test_theme_is_the_one_chosen(page: Page, network: PVENetwork, theme: str):
+def test_the_chosen_theme_is_used(page: Page, network: PVENetwork, theme: str):
     page.goto(network.subnet_page)
     assert (page.evaluate(BRIGHTNESS) < 128) == (theme == "dark")
 
 
 def test_from_the_home_page_to_who_has_an_address_and_what_is_left(page: Page, network: PVENetwork):
     page.goto("/")
-    page.get_by_role("link", name="All subnets, with maps").click()
-    page.goto(f"{page.url}?namespace={network.name}")  # other tests have their subnets in the list as well
+    page.get_by_role("link", name="All subnets and maps").click()
+    page.goto(f"{page.url}?namespace={network.name}")  # the list also contains the subnets of other tests
     page.get_by_role("link", name="10.0.0.0/24", exact=False).first.click()
     expect(page.get_by_text("38 left")).to_be_visible()
     expect(page.get_by_text("7 left")).to_be_visible()
@@ -38,17 +38,17 @@ def test_from_the_home_page_to_who_has_an_address_and_what_is_left(page: Page, n
     expect(page.get_by_role("heading", name="10.0.0.101/24")).to_be_visible()
 
 
-def test_map_tells_the_same_to_mouse_and_keyboard(page: Page, network: PVENetwork):
+def test_map_shows_the_same_with_mouse_and_keyboard(page: Page, network: PVENetwork):
     page.goto(network.subnet_page)
-    told = "10.0.0.101: guest web1, VMID 101, MAC BC:24:11:00:00:65"
+    description = "10.0.0.101: guest web1, VMID 101, MAC BC:24:11:00:00:65"
     web1 = cell(page, "10.0.0.101")
-    assert told not in web1.evaluate(TOOLTIP)
+    assert description not in web1.evaluate(TOOLTIP)
     web1.hover()
-    assert told in web1.evaluate(TOOLTIP)
+    assert description in web1.evaluate(TOOLTIP)
     cell(page, "10.0.0.100").focus()
     page.keyboard.press("Tab")
     expect(web1).to_be_focused()
-    assert told in web1.evaluate(TOOLTIP)
+    assert description in web1.evaluate(TOOLTIP)
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="10.0.0.101/24")).to_be_visible()
 
@@ -57,7 +57,7 @@ def test_allocate_a_free_cell_see_it_in_the_map_release_it(page: Page, network: 
     page.goto(network.subnet_page)
     cell(page, "10.0.0.20").click()
     expect(page.get_by_label("From")).to_have_value("10.0.0.20")
-    expect(page.locator("#preview")).to_contain_text("This gives 10.0.0.20")
+    expect(page.locator("#preview")).to_contain_text("Next free: 10.0.0.20")
     page.get_by_label("Hostname").fill(f"shop-{theme}")
     page.get_by_label("MAC address").fill("bc:24:11:aa:bb:cc")
     page.get_by_label("VMID").fill("777")
@@ -79,12 +79,12 @@ def test_preview_follows_the_bounds(page: Page, network: PVENetwork):
     page.goto(network.subnet_page)
     page.get_by_role("link", name="Allocate Next Free IP").click()
     preview = page.locator("#preview")
-    expect(preview).to_contain_text("This gives 10.0.0.112")
-    page.wait_for_load_state()  # until then nothing listens
+    expect(preview).to_contain_text("Next free: 10.0.0.112")
+    page.wait_for_load_state()  # event listeners are attached only then
     page.get_by_label("Offset").fill("3")
-    expect(preview).to_contain_text("This gives 10.0.0.115")
+    expect(preview).to_contain_text("Next free: 10.0.0.115")
     page.get_by_label("From").fill("10.0.0.140")
-    expect(preview).to_contain_text("This gives 10.0.0.143")
+    expect(preview).to_contain_text("Next free: 10.0.0.143")
     page.get_by_label("To").fill("10.0.0.139")
     expect(preview).to_contain_text("range_start 10.0.0.140 is after range_end 10.0.0.139")
 
@@ -99,7 +99,7 @@ def test_large_network_opens_into_its_cells(page: Page, network: PVENetwork):
 
 @pytest.fixture(scope="module")
 def places(network: PVENetwork) -> dict[str, str]:
-    """Our pages by the names of their screenshots, and what of them is ours."""
+    """Our pages by screenshot name, and the selectors of the parts that are ours."""
     base = "/plugins/pve-ipam"
     return {
         "home": "/",
@@ -121,7 +121,7 @@ PLACES = (
 )  # fmt: skip
 
 
-#: What the documentation shows.
+#: Screenshots used in the documentation.
 IMAGES = {
     ("home", "light"): "home.png",
     ("allocations", "light"): "allocations.png",
@@ -134,7 +134,7 @@ IMAGES = {
 
 @pytest.mark.parametrize("place", PLACES)
 def test_can_be_used_by_everybody(place: str, page: Page, places: dict[str, str], theme: str, images: Path | None):
-    """axe finds nothing, and nothing has to be scrolled sideways. Screenshots are taken here when asked for."""
+    """axe reports nothing, and no page scrolls horizontally. Also takes the screenshots if requested."""
     page.goto(places[place])
     page.wait_for_load_state("networkidle")
     ours = "#proxmox-ve" if place == "home" else "#main-content"

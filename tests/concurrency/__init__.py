@@ -1,1 +1,1 @@
-"""Many at once: no address twice, no request refused without need."""
+"""Concurrency: no address is allocated twice, and no request is refused needlessly."""

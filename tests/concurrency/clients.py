@@ -1,4 +1,4 @@
-"""Clients that are processes of their own, each with its own connections, and set out at the same moment."""
+"""Clients in separate processes, each with its own connections, all started at the same moment."""
 
 import multiprocessing
 import time
@@ -9,14 +9,14 @@ from typing import Any
 from tests.live import Answer, http_request
 
 START_SECONDS = 120
-#: A function that can be imported, and its arguments.
+#: An importable function, and its arguments.
 Task = tuple[Callable[..., Any], tuple[Any, ...]]
 
 
 def together(*tasks: Task) -> list[Any]:
-    """Run every task in a process of its own; their results, in order.
+    """Run each task in a separate process; returns their results, in order.
 
-    Raises what a task raised: each future is asked for its result.
+    Re-raises any exception of a task.
     """
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager, ProcessPoolExecutor(len(tasks), mp_context=context) as pool:
@@ -31,9 +31,9 @@ def post(url: str, token: str, bodies: Sequence[Any]) -> list[Answer]:
 
 
 def write_round_our_locks(preview: str, addresses: str, namespace: str, token: str, rounds: int) -> list[str]:
-    """Create the very addresses that our clients are after, through core's API; those that were created.
+    """Create the same addresses that our clients try to get, through core's API; returns those created.
 
-    Core refuses those for which it is too late with 400, or 500 where the database found it out.
+    If it is too late, core responds with 400, or with 500 if the database detects the conflict.
     """
     made = []
     for _ in range(rounds):
@@ -46,9 +46,9 @@ def write_round_our_locks(preview: str, addresses: str, namespace: str, token: s
 
 
 def come_and_go(url: str, addresses: str, token: str, rounds: int) -> list[tuple[str, float, float]]:
-    """Take two addresses and give the first back, again and again: (address, held from, held until), in seconds.
+    """Repeatedly take two addresses and release the first: (address, held from, held until), in seconds.
 
-    What is never given back is held until infinity.
+    An address that is never released is held until infinity.
     """
     held = []
     for _ in range(rounds):

@@ -1,4 +1,4 @@
-"""Fixtures of the race tests."""
+"""Fixtures for the race tests."""
 
 import pytest
 

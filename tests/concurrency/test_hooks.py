@@ -1,4 +1,4 @@
-"""Hooks called several times at once: idempotent all the same, and never a status 500."""
+"""Concurrent calls of the same hook: still idempotent, and never a status 500."""
 
 import time
 from collections import Counter
@@ -88,7 +88,7 @@ def test_identical_deletions_of_a_subnet(live):
 
 
 def test_a_subnet_is_deleted_while_a_guest_starts(live):
-    """Whoever is first wins: never a guest without its subnet, never a status that is no answer."""
+    """Whoever is first wins: never a guest without its subnet, and never an unexpected status."""
     for round_ in range(12):
         entry = Entry(live)
         entry.made(entry.put_subnet(S, **SUBNET))
@@ -104,7 +104,7 @@ def test_a_subnet_is_deleted_while_a_guest_starts(live):
             assert held == NOTHING
 
 
-def test_a_subnet_is_deleted_and_made(live):
+def test_a_subnet_is_deleted_and_created(live):
     entry = Entry(live)
     for _ in range(5):
         entry.put_subnet(S, **SUBNET)
@@ -115,7 +115,7 @@ def test_a_subnet_is_deleted_and_made(live):
 
 @contextmanager
 def held_up(live, entry):
-    """A guest's start that has found its subnet and waits, until this ends, for the lock of its MAC, which we hold."""
+    """A starting guest that has found its subnet and waits for its MAC's lock, which is held until the block ends."""
     (record,) = entry.subnets()
     key = lock_key("mac", record["prefix"]["id"], mac(1))
     with live.connect() as connection, connection.cursor() as cursor, ThreadPoolExecutor(1) as pool:
@@ -132,18 +132,18 @@ def held_up(live, entry):
 
 
 @pytest.mark.postgresql
-def test_a_subnet_goes_between_a_guests_look_and_its_start(live):
+def test_a_subnet_is_deleted_between_a_guests_lookup_and_its_start(live):
     entry = Entry(live)
     entry.made(entry.put_subnet(S, **SUBNET))
     with held_up(live, entry) as start:
         assert entry.delete_subnet(S).status == 204
-    assert refusal(start.result()) == (404, "not_found", "prefix 10.0.0.0/24 was deleted a moment ago")
+    assert refusal(start.result()) == (404, "not_found", "prefix 10.0.0.0/24 was just deleted")
     assert entry.held() == NOTHING
 
 
 @pytest.mark.postgresql
-def test_a_subnet_goes_while_a_prefix_around_it_stays(live):
-    """The address would find another parent, but no subnet any more: the database says so when it is committed."""
+def test_a_subnet_is_deleted_while_its_parent_prefix_stays(live):
+    """The address would get another parent, but its subnet is gone, which the database detects at commit."""
     entry = Entry(live)
     entry.prefix("10.0.0.0/16", type="container")
     entry.made(entry.put_subnet(S, **SUBNET))

@@ -1,4 +1,4 @@
-"""Many clients after the addresses of one range: each gets its own, nobody is refused without need."""
+"""Many clients compete for the addresses of one range: each gets its own, and none is refused needlessly."""
 
 from itertools import chain, pairwise
 
@@ -17,7 +17,7 @@ def network(network):
 
 
 def dhcp(network, last):
-    """URL of the next-free-IP of a DHCP range 10.0.0.100 to `last`."""
+    """URL of the next-free-IP endpoint of a DHCP range from 10.0.0.100 to `last`."""
     made = network.range("10.0.0.100", last, role="DHCP")
     return f"{network.live.api}ip-address-ranges/{made['id']}/next-free-ip/"
 
@@ -37,14 +37,14 @@ def inside(count):
     return [f"10.0.0.{100 + number}/24" for number in range(count)]
 
 
-def test_n_asked_n_distinct(network):
+def test_n_requests_n_distinct_addresses(network):
     answers = by_status(chain(*together(*clients(network, dhcp(network, "10.0.0.199"), *[{}] * 10))))
     assert list(answers) == [201], answers
     assert sorted(body["address"] for body in answers[201]) == sorted(inside(CLIENTS * 10))
     assert network.addresses() == inside(CLIENTS * 10)
 
 
-def test_n_asked_n_distinct_in_ipv6_with_macs(network):
+def test_n_requests_n_distinct_addresses_in_ipv6_with_macs(network):
     network.prefix("2001:db8::/64")
     url = network.live.api + network.url("2001:db8::-64")
     tasks = [
@@ -58,7 +58,7 @@ def test_n_asked_n_distinct_in_ipv6_with_macs(network):
     assert len({body["mac"] for body in answers[201]}) == len(answers[201]) == CLIENTS * 6
 
 
-def test_a_writer_who_knows_no_locks_costs_nobody_an_error(network):
+def test_a_writer_without_locks_causes_no_errors(network):
     url = dhcp(network, "10.0.0.254")
     core = f"{network.live.url}/api/ipam/ip-addresses/"
     writer = (write_round_our_locks, (f"{url}?limit=3", core, network.name, network.live.token, 12))
@@ -67,7 +67,7 @@ def test_a_writer_who_knows_no_locks_costs_nobody_an_error(network):
     assert list(answers) == [201], answers
     our_made = [body["address"] for body in answers[201]]
     assert len(our_made) == CLIENTS * 8
-    assert core_made, "the writer was never faster: it raced nobody"
+    assert core_made, "the writer was never faster, so there was no race"
     assert sorted(our_made + core_made) == sorted(network.addresses())
     assert len(set(our_made + core_made)) == len(our_made + core_made)
 
@@ -79,7 +79,7 @@ def test_a_range_is_used_up_to_its_last_address(network):
     assert [body["code"] for body in answers[409]] == ["no_free_address"] * (CLIENTS * 6 - 40)
 
 
-def test_lists_are_taken_as_a_whole_or_not_at_all(network):
+def test_lists_are_all_or_nothing(network):
     url = dhcp(network, "10.0.0.132")
     answers = by_status(chain(*together(*clients(network, url, *[[{}] * 5] * 3))))
     assert set(answers) <= {201, 409}
@@ -88,7 +88,7 @@ def test_lists_are_taken_as_a_whole_or_not_at_all(network):
     assert {len(body) for body in answers[201]} == {5}
     assert len(set(made)) == len(made)
     assert sorted(network.addresses()) == sorted(made)
-    # What nobody got is there for who comes later.
+    # Addresses that nobody got are available to later requests.
     left = 33 - len(made)
     assert network.post(url.removeprefix(network.live.api), [{}] * left).status == 201
     assert network.addresses() == inside(33)

@@ -1,4 +1,4 @@
-"""Two web servers on one database and one Redis, 32 clients: nobody fails, no address twice, nobody misses a thing."""
+"""Two web servers, one database and one Redis, 32 clients: no failures, no duplicates, no free address missed."""
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -31,7 +31,7 @@ def network(live):
 
 
 def ask_all(servers, network, bodies):
-    """`REQUESTS` times each body, all bodies at the same time, every other one at the other server."""
+    """Send each body `REQUESTS` times, all bodies concurrently, alternating between the servers."""
     start = Barrier(len(bodies))
 
     def client(number, body):
@@ -55,7 +55,7 @@ def check(network, answers):
 def test_one_range(servers, network):
     body = {"range_start": "10.0.0.100", "range_end": "10.0.3.250"}
     check(network, ask_all(servers, network, [body] * CLIENTS))
-    # Nobody was passed over: the lowest are taken, without a gap.
+    # No address was skipped: the lowest are taken, without a gap.
     assert network.addresses()[-1] == f"10.0.0.{100 + CLIENTS * REQUESTS - 1}/16"
 
 
@@ -67,7 +67,7 @@ def test_a_range_for_each_client(servers, network):
         assert [answer.body["address"] for answer in of_client] == [f"10.0.{number}.{100 + n}/16" for n in range(4)]
 
 
-def test_what_one_server_frees_the_other_gives_away(servers, network):
+def test_an_address_freed_by_one_server_is_allocated_by_the_other(servers, network):
     one, other = servers
     made = one.request("POST", network.url(SUBNET), [{}] * 40).body
     assert other.request("POST", network.url(SUBNET), {}).body["address"] == "10.0.0.41/16"

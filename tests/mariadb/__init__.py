@@ -1,1 +1,1 @@
-"""The locks and the search on a real MariaDB, where there is one."""
+"""The locks and the search on a real MariaDB, if one is installed."""

@@ -1,4 +1,4 @@
-"""Whether there is a MariaDB to test with."""
+"""Whether MariaDB is available for tests."""
 
 import importlib.util
 import os
@@ -9,7 +9,7 @@ from development.mariadb import program
 
 
 def need_mariadb() -> None:
-    """For the head of a module: fail in CI, where .ci/run installs it, and skip elsewhere when it is missing."""
+    """Call at module level: if MariaDB is missing, fail in CI, where .ci/run installs it, and skip elsewhere."""
     if not program("mariadbd"):
         sentence = "MariaDB is not tested: there is no mariadbd (apt-get install mariadb-server)"
     elif importlib.util.find_spec("MySQLdb") is None:

@@ -1,4 +1,4 @@
-"""A MariaDB server of this run's own, and Django on it."""
+"""A MariaDB server for this run, and Django using it."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,14 +10,14 @@ from development.mariadb import DATABASE, mariadb_server
 
 @pytest.fixture(scope="session")
 def mariadb() -> Iterator[str]:
-    """Path of the socket of a running server; its user root needs no password."""
+    """Path of the socket of a running server, on which root needs no password."""
     with mariadb_server() as socket:
         yield socket
 
 
 @pytest.fixture
 def connect(mariadb: str) -> Iterator[Any]:
-    """A function for connections beside Django's, in autocommit mode: `connect()` returns a cursor."""
+    """A function that opens additional connections in autocommit mode: `connect()` returns a cursor."""
     import MySQLdb  # noqa: PLC0415
 
     opened = []
@@ -34,7 +34,7 @@ def connect(mariadb: str) -> Iterator[Any]:
 
 @pytest.fixture
 def database(mariadb: str, connect: Any, django_db_blocker: Any) -> Iterator[Any]:
-    """MariaDB as Django's default database while the test runs, as empty as it can be."""
+    """An empty MariaDB as Django's default database during the test."""
     from django.db import connections  # noqa: PLC0415
     from django.db.utils import ConnectionHandler  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""GET_LOCK as our transaction-scoped lock, seen from a second connection."""
+"""GET_LOCK used as our transaction-scoped lock, observed from a second connection."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -18,8 +18,8 @@ pytestmark = pytest.mark.usefixtures("database")
 
 
 def server_name(name):
-    """What the server knows the lock of that name by."""
-    return f"pve-ipam:{lock_key('nautobot', *name):x}"  # locks are the whole server's: the database's name is in it
+    """The name under which the server knows a lock."""
+    return f"pve-ipam:{lock_key('nautobot', *name):x}"  # locks are server-wide, so the name includes the database
 
 
 @pytest.fixture
@@ -51,13 +51,13 @@ def test_a_mysql_connection_gets_the_mysql_locks():
 
 
 def test_transactions_see_what_others_have_committed_since_they_began(database):
-    """What is looked up under a lock must be what its last holder left."""
+    """Reads under a lock must see what its last holder wrote."""
     with database.cursor() as cursor:
         cursor.execute("SELECT @@tx_isolation")
         assert cursor.fetchone() == ("READ-COMMITTED",)
 
 
-def test_a_lock_that_somebody_holds_is_passed_over(other):
+def test_a_lock_held_by_somebody_else_is_skipped(other):
     other.take(NAMES[1])
     with locked_transaction() as locks:
         assert locks.first_free(NAMES, 2) == [0, 2]
@@ -104,7 +104,7 @@ def test_waiting_ends_when_the_other_is_done(other, connect):
         assert not other.sees_free(("mac", "x"))
 
 
-def test_waiting_does_not_last_for_ever(other, monkeypatch):
+def test_waiting_does_not_last_forever(other, monkeypatch):
     monkeypatch.setattr(MySQLLocks, "WAIT", 0)
     other.take(("mac", "x"))
     with pytest.raises(TimeoutError, match="lock mac was not free"), locked_transaction() as locks:
@@ -114,8 +114,8 @@ def test_waiting_does_not_last_for_ever(other, monkeypatch):
         locks.wait("mac", "x")
 
 
-def test_who_waited_sees_what_the_holder_committed(database, connect):
-    """A lock given back before the commit would show the table as it was."""
+def test_a_waiter_sees_what_the_holder_committed(database, connect):
+    """If the lock were released before the commit, the old table would still be visible."""
     with database.cursor() as cursor:
         cursor.execute("CREATE TABLE made (number INT) ENGINE InnoDB")
     waiting, watcher = connect(), connect()

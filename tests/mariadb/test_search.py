@@ -1,4 +1,4 @@
-"""The search's SQL on MariaDB, on tables as Nautobot's migrations leave them there, against the naive rules."""
+"""The search's SQL on MariaDB, on tables as created there by Nautobot's migrations, compared with naive rules."""
 
 import uuid
 from itertools import islice
@@ -20,13 +20,13 @@ from tests.search.test_search_properties import COMPARED, Network, Scenario, fre
 
 need_mariadb()
 
-ANY = uuid.uuid4()  # of things that no search looks at
+ANY = uuid.uuid4()  # irrelevant to the search
 V4 = (10 << 24) + (1 << 16)
 
 
 @pytest.fixture
 def tables(database):
-    """Nautobot's tables with their columns, types and indexes; foreign keys left out, as what they point to is."""
+    """Nautobot's tables with their columns, types and indexes, without foreign keys and the tables they refer to."""
     with database.schema_editor() as editor:
         for model in (Namespace, Prefix, IPAddress, IPAddressRange, Role, VRFPrefixAssignment):
             editor.create_model(model)
@@ -34,7 +34,7 @@ def tables(database):
 
 
 def build(scenario):
-    """The scenario as rows; the prefix to search."""
+    """Insert the scenario as rows; returns the prefix to search."""
     namespace, other = Namespace(name="scenario"), Namespace(name="same addresses, other namespace")
     Namespace.objects.bulk_create([namespace, other])
     made = {}
@@ -84,8 +84,8 @@ def test_a_dense_prefix_with_the_real_page_sizes(tables):
     assert next(addresses(search.free())) == V4 + 6001
 
 
-def test_what_lies_around_an_address(tables):
-    """What an allocation asks beside the search: the prefixes around, and the DHCP ranges."""
+def test_prefixes_and_ranges_around_an_address(tables):
+    """Further queries of an allocation: the enclosing prefixes, and the DHCP ranges."""
     role = Role(name="DHCP")
     Role.objects.bulk_create([role])
     prefix = build(Scenario(Network(V4, 16, 4, "network"), children=(Network(V4 + 256, 24, 4, "pool"),)))

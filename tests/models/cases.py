@@ -1,4 +1,4 @@
-"""Nautobot's own test cases, less those that only skip themselves for models such as ours."""
+"""Nautobot's own test cases, without those that would only be skipped for models like ours."""
 
 from nautobot.apps.testing import ViewTestCases
 
@@ -14,16 +14,16 @@ class Pages(
     ViewTestCases.BulkEditObjectsViewTestCase,
     ViewTestCases.BulkDeleteObjectsViewTestCase,
 ):
-    """The pages of a model without a name."""
+    """Pages of a model without a name field."""
 
     __test__ = False
     test_filter_form_fields_are_working = None  # runs in Nautobot's own suite only
     test_model_properties_as_table_columns_are_not_orderable = None  # likewise
-    test_list_view_app_banner = None  # wants Nautobot's example App
-    test_table_with_indentation_is_removed_on_filter_or_sort = None  # for trees
+    test_list_view_app_banner = None  # needs Nautobot's example App
+    test_table_with_indentation_is_removed_on_filter_or_sort = None  # for tree models
 
 
 class NamedPages(Pages, ViewTestCases.BulkRenameObjectsViewTestCase):
-    """The pages of a model with a name."""
+    """Pages of a model with a name field."""
 
     __test__ = False

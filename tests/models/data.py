@@ -1,4 +1,4 @@
-"""What Nautobot's test cases need: three of each model, each with its own cluster, and spare core objects."""
+"""Data for Nautobot's test cases: three objects of each model, each in its own cluster, and spare core objects."""
 
 from django.contrib.contenttypes.models import ContentType
 from nautobot.extras.models import Role, Status, Tag
@@ -93,7 +93,7 @@ def vnet(number):
 
 
 def subnet(number):
-    """10.`number`.0.0/24 with its gateway's address stored and one DHCP range, .100 to .199."""
+    """10.`number`.0.0/24 with a gateway address and one DHCP range, .100 to .199."""
     found = saved(
         SDNSubnet(
             vnet=vnet(number),
@@ -120,7 +120,7 @@ def allocation(number, host=100, of=None, **fields):
 
 
 def tags(model):
-    """Two tags that this model may bear."""
+    """Two tags that apply to this model."""
     made = [Tag.objects.create(name=f"{model._meta.verbose_name} {name}") for name in ("alpha", "bravo")]
     for tag in made:
         tag.content_types.add(ContentType.objects.get_for_model(model))

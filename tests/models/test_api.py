@@ -1,4 +1,4 @@
-"""REST API of the models: Nautobot's own cases, and what is particular to ours."""
+"""REST API of the models: Nautobot's own test cases, and tests specific to our models."""
 
 from nautobot.apps.testing import APIViewTestCases
 
@@ -67,7 +67,7 @@ class SDNSubnetAPI(APIViewTestCases.APIViewTestCase):
 class SDNDHCPRangeAPI(APIViewTestCases.APIViewTestCase):
     model = models.SDNDHCPRange
     test_list_objects_exclude_m2m = None  # there are none
-    test_notes_url_functionality = None  # nor notes
+    test_notes_url_functionality = None  # no notes either
     bulk_update_data = {"adopted": True}
 
     @classmethod
@@ -94,7 +94,7 @@ class AllocationAPI(APIViewTestCases.APIViewTestCase):
         ]
         cls.update_data = {"mac": None, "vmid": 112, "hostname": "changed"}
 
-    def test_names_stand_beside_the_links(self):
+    def test_names_are_included_beside_links(self):
         self.add_permissions("nautobot_pve_ipam.view_allocation")
         instance = models.Allocation.objects.get(vmid=101)
         answer = self.client.get(self._get_detail_url(instance), **self.header).data
@@ -115,7 +115,7 @@ class AllocationAPI(APIViewTestCases.APIViewTestCase):
         answer = self.client.get(self._get_detail_url(instance), **self.header).data
         self.assertEqual((answer["vnet_name"], answer["zone_name"], answer["cluster_name"]), (None, None, None))
 
-    def test_any_spelling_of_a_mac_is_stored_as_one(self):
+    def test_any_notation_of_a_mac_is_stored_the_same_way(self):
         self.add_permissions("nautobot_pve_ipam.change_allocation", "nautobot_pve_ipam.view_allocation")
         url = self._get_detail_url(models.Allocation.objects.get(vmid=101))
         for spelling in ("bc2411aabbcc", "bc-24-11-aa-bb-cc", "BC24.11AA.BBCC"):

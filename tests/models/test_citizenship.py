@@ -1,4 +1,4 @@
-"""The App's place in Nautobot: seed data, search, navigation, REST root, change log, CSV."""
+"""The App's integration in Nautobot: seed data, search, navigation, REST root, change log, CSV."""
 
 import pytest
 from django.apps import apps
@@ -26,7 +26,7 @@ def test_clusters_have_statuses_from_the_start():
     assert cluster_statuses() == set(CLUSTER_STATUSES)
 
 
-def test_statuses_that_the_admin_took_away_stay_away():
+def test_statuses_removed_by_the_admin_stay_removed():
     content_type = ContentType.objects.get_for_model(models.PVECluster)
     Status.objects.get(name="Planned").content_types.remove(content_type)
     Status.objects.get(name="Connected").content_types.add(content_type)
@@ -34,7 +34,7 @@ def test_statuses_that_the_admin_took_away_stay_away():
     assert cluster_statuses() == {*CLUSTER_STATUSES, "Connected"} - {"Planned"}
 
 
-def test_statuses_are_offered_where_there_are_none():
+def test_statuses_are_added_if_there_are_none():
     content_type = ContentType.objects.get_for_model(models.PVECluster)
     content_type.statuses.clear()
     Status.objects.get(name="Maintenance").delete()
@@ -42,7 +42,7 @@ def test_statuses_are_offered_where_there_are_none():
     assert cluster_statuses() == set(CLUSTER_STATUSES) - {"Maintenance"}
 
 
-def test_nautobot_brings_the_role_of_dhcp_ranges():
+def test_nautobot_provides_the_role_of_dhcp_ranges():
     assert Role.objects.get_for_model(IPAddressRange).filter(name="DHCP").exists()
 
 
@@ -87,7 +87,7 @@ def test_a_change_is_logged_with_its_user(admin_client, admin_user):
 
 @pytest.mark.parametrize("model", [models.SDNVNet, models.SDNSubnet, models.Allocation])
 @pytest.mark.parametrize("clustered", [True, False])
-def test_csv_goes_out_and_comes_back(model, clustered, admin_client):
+def test_csv_export_can_be_imported(model, clustered, admin_client):
     data.allocation(1)
     if not clustered:
         models.SDNZone.objects.update(cluster=None)

@@ -1,4 +1,4 @@
-"""What the tables refuse, and what goes with what: the same whichever way it is asked for."""
+"""What the models reject, and what is deleted together with what, however the deletion is triggered."""
 
 import pytest
 from django.contrib.contenttypes.models import ContentType
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db
 
 
 def refused(thing, field):
-    """The sentence with which `thing` is refused for the sake of `field`."""
+    """The validation error of `thing` for `field`."""
     with pytest.raises(ValidationError) as caught:
         thing.validated_save()
     return caught.value.message_dict[field][0]
@@ -24,7 +24,7 @@ def refused(thing, field):
 def test_a_zone_without_cluster_is_unique_in_its_namespace():
     space = data.namespace()
     data.saved(SDNZone(name="simple1", namespace=space))
-    assert "exists already" in refused(SDNZone(name="simple1", namespace=space), "name")
+    assert "already exists" in refused(SDNZone(name="simple1", namespace=space), "name")
     data.saved(SDNZone(name="simple1", namespace=data.namespace("other")))
     data.saved(SDNZone(name="simple1", namespace=space, cluster=data.cluster(1)))
     data.saved(SDNZone(name="simple1", namespace=space, cluster=data.cluster(2)))
@@ -51,7 +51,7 @@ def test_bad_ids(name):
     refused(SDNVNet(name=name, zone=data.zone(1)), "name")
 
 
-def test_eight_characters_are_an_id():
+def test_eight_characters_are_a_valid_id():
     assert data.saved(SDNZone(name="eightchr", namespace=data.namespace())).pk
 
 
@@ -65,7 +65,7 @@ def test_vmids(vmid):
     refused(Allocation(ip_address=data.allocation(1).ip_address, vmid=vmid), "vmid")
 
 
-def test_one_allocation_for_an_address():
+def test_one_allocation_per_address():
     refused(Allocation(ip_address=data.allocation(1).ip_address), "ip_address")
 
 
@@ -89,7 +89,7 @@ def test_a_gateway_is_in_its_subnet(gateway):
     assert f"Gateway {gateway} is not in 10.1.0.0/24" in refused(subnet, "gateway")
 
 
-def test_what_is_no_address_is_no_gateway():
+def test_an_invalid_address_is_not_a_gateway():
     refused(SDNSubnet(vnet=data.vnet(1), prefix=data.prefix(1), gateway="router"), "gateway")
 
 
@@ -98,7 +98,7 @@ def test_a_point_to_point_subnet_has_its_gateway_outside():
     assert data.saved(SDNSubnet(vnet=data.vnet(1), prefix=host, gateway="10.9.0.1")).pk
 
 
-def test_two_clusters_may_have_the_same_prefix_but_one_vnet_only_once():
+def test_two_clusters_may_have_the_same_prefix_but_a_vnet_only_once():
     subnet = data.subnet(1)
     data.saved(SDNSubnet(vnet=data.vnet(2), prefix=subnet.prefix))
     with pytest.raises(ValidationError):
@@ -119,7 +119,7 @@ def _with_prefix(name, number):
 
 
 class Cascades(APITestCase):
-    """Nothing of ours dangles, whoever deletes Nautobot's objects."""
+    """None of our records are left dangling, however Nautobot's objects are deleted."""
 
     def setUp(self):
         super().setUp()
@@ -130,21 +130,21 @@ class Cascades(APITestCase):
         self.address = self.allocation.ip_address
 
     def kept(self):
-        """How many there are of cluster, zone, vnet, subnet, DHCP range, allocation."""
+        """Number of clusters, zones, vnets, subnets, DHCP ranges and allocations."""
         tables = (PVECluster, SDNZone, SDNVNet, SDNSubnet, SDNDHCPRange, Allocation)
         return [table.objects.count() for table in tables]
 
-    def test_an_address_takes_its_allocation(self):
+    def test_deleting_an_address_deletes_its_allocation(self):
         self.address.delete()
         self.assertEqual(self.kept(), [1, 1, 1, 1, 1, 0])
 
-    def test_an_address_deleted_in_bulk_takes_its_allocation(self):
+    def test_bulk_deleting_an_address_deletes_its_allocation(self):
         url = reverse("ipam-api:ipaddress-list")
         response = self.client.delete(url, [{"id": str(self.address.pk)}], format="json", **self.header)
         self.assertHttpStatus(response, 204)
         self.assertEqual(self.kept(), [1, 1, 1, 1, 1, 0])
 
-    def test_an_address_deleted_through_the_list_page_takes_its_allocation(self):
+    def test_deleting_an_address_on_the_list_page_deletes_its_allocation(self):
         data.allocation(1, 101, self.subnet)
         result = create_job_result_and_run_job(
             "nautobot.core.jobs.bulk_actions",
@@ -157,7 +157,7 @@ class Cascades(APITestCase):
         self.assertFalse(IPAddress.objects.filter(pk=self.address.pk).exists())
         self.assertEqual(self.kept(), [1, 1, 1, 1, 1, 1])
 
-    def test_a_prefix_takes_its_subnet_and_leaves_the_allocations(self):
+    def test_deleting_a_prefix_deletes_its_subnet_but_not_the_allocations(self):
         Prefix.objects.create(prefix="10.0.0.0/8", namespace=data.namespace(), status=data.active(Prefix))
         self.subnet.prefix.refresh_from_db()
         self.subnet.prefix.delete()
@@ -165,24 +165,24 @@ class Cascades(APITestCase):
         self.allocation.refresh_from_db()
         self.assertIsNone(self.allocation.subnet)
 
-    def test_a_range_takes_its_place_in_the_subnet(self):
+    def test_deleting_a_range_removes_it_from_the_subnet(self):
         self.subnet.dhcp_ranges.get().delete()
         self.assertEqual(self.kept(), [1, 1, 1, 1, 0, 1])
 
-    def test_a_cluster_takes_its_zones_and_leaves_the_addresses(self):
+    def test_deleting_a_cluster_deletes_its_zones_but_not_the_addresses(self):
         PVECluster.objects.get().delete()
         self.assertEqual(self.kept(), [0, 0, 0, 0, 0, 1])
         self.assertTrue(IPAddress.objects.filter(pk=self.address.pk).exists())
 
-    def test_a_virtualization_cluster_leaves_the_cluster(self):
+    def test_deleting_a_virtualization_cluster_keeps_the_cluster(self):
         PVECluster.objects.get().virtualization_cluster.delete()
         self.assertIsNone(PVECluster.objects.get().virtualization_cluster)
 
-    def test_an_allocation_leaves_its_address(self):
+    def test_deleting_an_allocation_keeps_its_address(self):
         self.allocation.delete()
         self.assertTrue(IPAddress.objects.filter(pk=self.address.pk).exists())
 
-    def test_a_namespace_with_a_zone_only_takes_it(self):
+    def test_deleting_a_namespace_deletes_its_zone(self):
         space = Namespace.objects.create(name="empty")
         data.saved(SDNZone(name="simple1", namespace=space))
         space.delete()

@@ -1,4 +1,4 @@
-"""What Nautobot's own pages show of PVE, and to whom."""
+"""What Nautobot's own pages show about PVE, and to whom."""
 
 import re
 
@@ -37,17 +37,17 @@ class IPAddressPanel(PanelTestCase):
         for shown in ("PROXMOX VE", "guest1", "101", "BC:24:11:00:01:64", "zone1", "Since"):
             self.assertIn(shown, text)
 
-    def test_is_not_there_for_an_address_without_guest(self):
+    def test_is_hidden_for_an_address_without_a_guest(self):
         self.add_permissions("ipam.view_ipaddress", "nautobot_pve_ipam.view_allocation")
         self.assertNotIn("PROXMOX VE", self.page(data.address(1, 7)))
 
-    def test_is_not_there_without_the_right_to_view_allocations(self):
+    def test_is_hidden_without_permission_to_view_allocations(self):
         self.add_permissions("ipam.view_ipaddress")
         text = self.page(self.allocation.ip_address)
         self.assertNotIn("PROXMOX VE", text)
         self.assertNotIn("guest1", text)
 
-    def test_is_not_there_where_the_right_ends_at_other_allocations(self):
+    def test_is_hidden_if_only_other_allocations_may_be_viewed(self):
         self.add_permissions("ipam.view_ipaddress")
         self.add_permissions("nautobot_pve_ipam.view_allocation", constraints={"hostname": "guest2"})
         self.assertNotIn("guest1", self.page(self.allocation.ip_address))
@@ -67,17 +67,17 @@ class PrefixPanel(PanelTestCase):
         self.assertIn("cluster1", text)
         self.assertIn("cluster2", text)
 
-    def test_is_not_there_for_other_prefixes(self):
+    def test_is_hidden_for_other_prefixes(self):
         self.add_permissions("ipam.view_prefix", "nautobot_pve_ipam.view_sdnsubnet")
         self.assertNotIn("Subnets In Proxmox VE", self.page(data.prefix(9)))
 
-    def test_is_not_there_without_the_right_to_view_subnets(self):
+    def test_is_hidden_without_permission_to_view_subnets(self):
         self.add_permissions("ipam.view_prefix")
         text = self.page(self.subnet.prefix)
         self.assertNotIn("Subnets In Proxmox VE", text)
         self.assertNotIn("vnet1", text)
 
-    def test_shows_only_what_the_right_reaches(self):
+    def test_shows_only_what_the_user_may_view(self):
         self.add_permissions("ipam.view_prefix")
         self.add_permissions("nautobot_pve_ipam.view_sdnsubnet", constraints={"vnet__zone__cluster__name": "cluster2"})
         data.saved(models.SDNSubnet(vnet=data.vnet(2), prefix=self.subnet.prefix))
@@ -106,7 +106,7 @@ class VirtualizationClusterPanel(PanelTestCase):
         self.assertIn("zone1", text)
         self.assertNotIn("zone2", text)
 
-    def test_is_not_there_without_the_right_to_view_zones(self):
+    def test_is_hidden_without_permission_to_view_zones(self):
         self.add_permissions("virtualization.view_cluster")
         text = self.page(self.inventory)
         self.assertNotIn("Zones In Proxmox VE", text)
@@ -114,7 +114,7 @@ class VirtualizationClusterPanel(PanelTestCase):
 
 
 class DetailPanels(PanelTestCase):
-    """Our own pages show of other models only what the user may view of them."""
+    """Our own pages show related objects only as far as the user may view them."""
 
     def test_a_subnet_hides_allocations_and_ranges(self):
         self.add_permissions("nautobot_pve_ipam.view_sdnsubnet")
@@ -126,7 +126,7 @@ class DetailPanels(PanelTestCase):
         self.assertIn("guest1", text)
         self.assertIn("10.1.0.199", text)
 
-    def test_a_cluster_counts_and_lists_what_may_be_seen(self):
+    def test_a_cluster_counts_and_lists_only_what_may_be_viewed(self):
         self.add_permissions("nautobot_pve_ipam.view_pvecluster")
         cluster = self.subnet.vnet.zone.cluster
         self.assertNotIn("zone1", self.page(cluster))

@@ -1,4 +1,4 @@
-"""Filters of the models: Nautobot's own cases, and the ways in which people look for a guest."""
+"""Filters of the models: Nautobot's own test cases, and the ways in which people look for a guest."""
 
 from nautobot.apps.testing import FilterTestCases
 
@@ -18,7 +18,7 @@ class Filters(FilterTestCases.FilterTestCase):
             data.allocation(number)
 
     def found(self, **params):
-        """What the filters find, by the number in each one's data; None where they are refused."""
+        """What the filters find, as the numbers of the objects' data; None if they are rejected."""
         filterset = self.filterset(params, self.queryset)
         if not filterset.is_valid():
             return None
@@ -112,7 +112,7 @@ class SDNSubnetFilters(Filters):
         data.namespace("other")
         self.assertEqual(self.found(namespace=["other"]), [])
 
-    def test_subnets_that_hold_an_address(self):
+    def test_subnets_containing_an_address(self):
         self.assertEqual(self.found(contains=["10.2.0.77"]), [2])
         self.assertEqual(self.found(contains=["10.2.0.77", "10.3.0.1"]), [2, 3])
         self.assertEqual(self.found(contains=["2001:db8::1"]), [])
@@ -140,7 +140,7 @@ class SDNDHCPRangeFilters(Filters):
     filterset = filters.SDNDHCPRangeFilterSet
     generic_filter_tests = (["subnet", "subnet__id"], ["ip_address_range", "ip_address_range__id"])
     test_q_filter_valid = None  # nothing to search by
-    test_tags_filter = None  # a link bears no tags
+    test_tags_filter = None  # a link has no tags
 
 
 class AllocationFilters(Filters):
@@ -161,7 +161,7 @@ class AllocationFilters(Filters):
     def number(allocation):
         return allocation.vmid - 100
 
-    def test_mac_in_any_spelling(self):
+    def test_mac_in_any_notation(self):
         for mac in ("BC:24:11:00:02:64", "bc:24:11:0:2:64", "bc-24-11-00-02-64", "bc24.1100.0264", "bc2411000264"):
             self.assertEqual(self.found(mac=[mac]), [2], mac)
             self.assertEqual(self.found(q=mac), [2], mac)
@@ -171,7 +171,7 @@ class AllocationFilters(Filters):
         self.assertEqual(self.found(ip_address=["10.2.0.100"]), [2])
         self.assertEqual(self.found(ip_address=["10.2.0.100/24", "10.3.0.100"]), [2, 3])
 
-    def test_prefix_that_holds_the_address(self):
+    def test_prefix_containing_the_address(self):
         self.assertEqual(self.found(prefix=["10.2.0.96/28"]), [2])
         self.assertEqual(self.found(prefix=["10.2.0.0/15"]), [2, 3])
         self.assertEqual(self.found(prefix=["10.0.0.0/8"]), [1, 2, 3])
@@ -205,7 +205,7 @@ class AllocationFilters(Filters):
 
 
 class BadValues(FilterTestCases.BaseFilterTestCase):
-    """What is no address or MAC is the caller's mistake, never an error of ours."""
+    """Invalid addresses and MACs are client errors, never server errors."""
 
     def test_are_refused(self):
         self.add_permissions("nautobot_pve_ipam.view_allocation", "nautobot_pve_ipam.view_sdnsubnet")

@@ -1,4 +1,4 @@
-"""Lists cost the same number of queries however long they are."""
+"""Lists take the same number of queries regardless of their length."""
 
 import pytest
 from django.db import connection
@@ -9,12 +9,12 @@ from tests.models import data
 
 pytestmark = pytest.mark.django_db
 
-ROWS = {"HX-Request": "true"}  # a list page fetches its rows by a second request of this kind
+ROWS = {"HX-Request": "true"}  # a list page fetches its rows with a second request like this
 LISTS = ("clusters", "zones", "vnets", "subnets", "allocations")
 
 
 def count_queries(client, url):
-    client.get(url, headers=ROWS)  # what is cached once for good is not the list's
+    client.get(url, headers=ROWS)  # warm up permanent caches, which are not part of the list's cost
     with CaptureQueriesContext(connection) as captured:
         response = client.get(url, headers=ROWS)
     assert response.status_code == 200
@@ -23,7 +23,7 @@ def count_queries(client, url):
 
 @pytest.fixture
 def all_columns(admin_user):
-    """Show every column there is."""
+    """Show all columns."""
     for name in ("PVECluster", "SDNZone", "SDNVNet", "SDNSubnet", "Allocation"):
         table = getattr(tables, f"{name}Table")
         admin_user.set_config(f"tables.{name}Table.columns", list(table.base_columns), commit=True)

@@ -1,4 +1,4 @@
-"""Pages of the models: Nautobot's own cases, and what is particular to ours."""
+"""Pages of the models: Nautobot's own test cases, and tests specific to our models."""
 
 from nautobot_pve_ipam import models
 from tests.models import data
@@ -27,7 +27,7 @@ class PVEClusterPages(NamedPages):
 class SDNZonePages(NamedPages):
     __test__ = True
     model = models.SDNZone
-    test_bulk_rename_regex_redos_protection = None  # gives a name of 21 characters, ours have 8
+    test_bulk_rename_regex_redos_protection = None  # uses a name of 21 characters, ours allow 8
 
     @classmethod
     def setUpTestData(cls):
@@ -49,7 +49,7 @@ class SDNZonePages(NamedPages):
 class SDNVNetPages(NamedPages):
     __test__ = True
     model = models.SDNVNet
-    test_bulk_rename_regex_redos_protection = None  # gives a name of 21 characters, ours have 8
+    test_bulk_rename_regex_redos_protection = None  # uses a name of 21 characters, ours allow 8
 
     @classmethod
     def setUpTestData(cls):
@@ -96,7 +96,7 @@ class SDNSubnetPages(Pages):
         links = models.SDNDHCPRange.objects.filter(subnet__prefix=self.form_data["prefix"])
         self.assertEqual([link.adopted for link in links], [True])
 
-    def test_an_edit_leaves_the_ranges_that_pve_made_its_own(self):
+    def test_an_edit_keeps_ownership_of_ranges_created_by_pve(self):
         self.user.is_superuser = True
         self.user.save()
         link = models.SDNDHCPRange.objects.get(subnet__vnet__name="vnet1")

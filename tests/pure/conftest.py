@@ -1,4 +1,4 @@
-"""No Django here: importing the App's package lets Nautobot name its settings, which pytest-django would then load."""
+"""No Django here: importing the App's package makes Nautobot set its settings, which pytest-django would then load."""
 
 import os
 

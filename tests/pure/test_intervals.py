@@ -1,4 +1,4 @@
-"""The pure search against the naive one: sets of integers instead of intervals. IPv4- and IPv6-sized numbers."""
+"""Interval arithmetic compared with a naive version using sets of integers, with IPv4- and IPv6-sized numbers."""
 
 from itertools import chain, islice, pairwise
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from nautobot_pve_ipam.errors import REASON_MAX_LENGTH, one_line
 from nautobot_pve_ipam.search.intervals import addresses, gaps, growing, merged, runs, skipping, usable
 
-#: Small windows at the edges and in the middle of both families: a set can hold all of a window.
+#: Windows at the edges and in the middle of both families, small enough for sets.
 WINDOW = 48
 ORIGINS = st.sampled_from(
     [0, 0x0A000000, 2**32 - WINDOW - 4, 0x20010DB8 << 96, (0x20010DB8 << 96) + 2**64 - 8, 2**128 - WINDOW - 4]
@@ -17,7 +17,7 @@ ORIGINS = st.sampled_from(
 
 
 def around(origin):
-    """Numbers in the window and a little beyond both ends of it."""
+    """Numbers in the window and slightly beyond both of its ends."""
     return st.integers(max(0, origin - 4), origin + WINDOW + 3)
 
 
@@ -43,7 +43,7 @@ def covered(of):
 
 
 def never_read():
-    """An ordered stream that must not be asked for its next interval."""
+    """An ordered stream of which the next interval must not be read."""
     pytest.fail("read further than needed")
     yield
 
@@ -60,7 +60,7 @@ def test_gaps_are_the_numbers_that_nothing_covers(window):
 
 
 @given(windows())
-def test_merging_orders_what_is_ordered(window):
+def test_merging_keeps_the_order(window):
     _, _, streams = window
     assert list(merged(*streams)) == sorted(chain(*streams))
 
@@ -95,7 +95,7 @@ def test_a_whole_ipv6_subnet_is_skipped_in_one_step():
 
 
 @pytest.mark.parametrize("behind", [[], [(30, 40)]])
-def test_nothing_is_read_behind_the_first_gap(behind):
+def test_nothing_is_read_beyond_the_first_gap(behind):
     def occupied():
         yield 10, 14
         yield 13, 17
@@ -107,7 +107,7 @@ def test_nothing_is_read_behind_the_first_gap(behind):
     assert list(islice(addresses(skipping(gaps(10, 99, occupied()), 1)), 1)) == [19]
 
 
-def test_nothing_is_read_behind_the_first_interval_beyond_the_bounds():
+def test_nothing_is_read_after_the_first_interval_beyond_the_bounds():
     def occupied():
         yield 12, 13
         yield 21, 22
@@ -124,7 +124,7 @@ def test_merging_reads_one_interval_of_each_stream_at_a_time():
     assert next(merged(stream(7), stream(3))) == (3, 3)
 
 
-def test_runs_are_told_as_soon_as_they_end():
+def test_runs_are_yielded_as_soon_as_they_end():
     def hosts():
         yield from (1, 2, 4)
         yield from never_read()
@@ -150,7 +150,7 @@ def test_runs_are_told_as_soon_as_they_end():
         (64, 6, True, (0, 0)),
     ],
 )
-def test_which_ends_of_a_prefix_hosts_may_use(length, version, is_pool, lost):
+def test_usable_ends_of_a_prefix(length, version, is_pool, lost):
     first = 0 if length == 0 else 10 << (112 if version == 6 else 24)
     last = first + 2 ** ((32 if version == 4 else 128) - length) - 1
     found = usable(first, last, prefix_length=length, ip_version=version, is_pool=is_pool)
@@ -169,5 +169,5 @@ def test_a_reason_is_one_short_line_of_printable_ascii(sentence, limit):
 
 
 @given(st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=REASON_MAX_LENGTH))
-def test_a_plain_sentence_stays_as_it_is(sentence):
+def test_a_plain_sentence_is_unchanged(sentence):
     assert one_line(sentence) == sentence

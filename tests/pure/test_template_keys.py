@@ -1,4 +1,4 @@
-"""Which changes make the migrated template databases be built again."""
+"""Which changes cause the migrated template databases to be rebuilt."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def package(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_core_key_stays_while_nothing_is_installed():
+def test_a_core_key_is_stable_while_nothing_is_installed():
     assert core_key() == core_key()
 
 
@@ -31,7 +31,7 @@ def test_an_app_key_follows_the_core_template(package):
     assert app_key("one", package) != app_key("other", package)
 
 
-def test_an_app_key_ignores_what_shapes_no_table(package):
+def test_an_app_key_ignores_what_does_not_affect_tables(package):
     before = app_key("core", package)
     (package / "views.py").write_text("other")
     assert app_key("core", package) == before

@@ -1,1 +1,1 @@
-"""Flat cost: what a search reads does not depend on how much is used."""
+"""Constant cost: what a search reads does not depend on the number of used addresses."""

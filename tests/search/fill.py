@@ -1,6 +1,6 @@
-"""Core objects by the thousand, made in SQL: what a prefix looks like after years, in a second.
+"""Creates core objects by the thousand in SQL: a prefix as it looks after years of use, in a second.
 
-On PostgreSQL and on MariaDB. Places are told as numbers: how far from the prefix's network address.
+Works on PostgreSQL and MariaDB. Positions are numbers: offsets from the prefix's network address.
 """
 
 import netaddr
@@ -14,20 +14,20 @@ _OBJECT = "id, created, last_updated, _custom_field_data, status_id"
 
 
 class Ground:
-    """A namespace of one test."""
+    """A namespace for one test."""
 
     def __init__(self, name):
         self.active = Status.objects.get(name="Active")
         self.namespace = Namespace.objects.create(name=name)
 
     def prefix(self, text, **fields):
-        # Not saved one by one: core then looks through all addresses for some that the prefix takes over.
+        # Not saved individually: core would search all addresses for those to reparent to the prefix.
         made = Prefix(prefix=text, namespace=self.namespace, status=self.active, **fields)
         (made,) = Prefix.objects.bulk_create([made])
         return Prefix.objects.select_related("namespace").get(pk=made.pk)
 
     def use(self, prefix, numbers, where="1 = 1"):
-        """Use the addresses at `numbers` (a range) but for those `n` that the SQL condition `where` leaves out."""
+        """Use the addresses at `numbers` (a range), limited to those `n` that match the SQL condition `where`."""
         self._execute(
             f"INSERT INTO ipam_ipaddress ({_OBJECT}, host, mask_length, dns_name, description, ip_version, parent_id,"
             f" type) SELECT {_new()}, {_host(prefix, 'n')}, %(length)s, '', '', %(version)s, %(parent)s, 'host'"
@@ -36,7 +36,7 @@ class Ground:
         )
 
     def children(self, prefix, starts, *, size, type):
-        """Child prefixes of `size` addresses (a power of 2) that begin at `starts` (a range)."""
+        """Child prefixes of `size` addresses (a power of 2) that start at `starts` (a range)."""
         self._execute(
             "INSERT INTO ipam_prefix (id, created, last_updated, _custom_field_data, status_id, network, broadcast,"
             " prefix_length, description, type, ip_version, namespace_id, parent_id)"
@@ -49,7 +49,7 @@ class Ground:
         )
 
     def use_children(self, prefix, starts, *, size):
-        """Use all addresses of child prefixes that `children` made."""
+        """Use all addresses of child prefixes created by `children`."""
         self._execute(
             f"INSERT INTO ipam_ipaddress ({_OBJECT}, host, mask_length, dns_name, description, ip_version, parent_id,"
             f" type) SELECT {_new()}, {_host(prefix, 'n + m')}, %(length)s, '', '', %(version)s, child.id, 'host'"
@@ -61,7 +61,7 @@ class Ground:
         )
 
     def ranges(self, prefix, starts, *, size, is_exclusive=False, role=None):
-        """IP address ranges of `size` addresses that begin at `starts` (a range)."""
+        """IP address ranges of `size` addresses that start at `starts` (a range)."""
         self._execute(
             f"INSERT INTO ipam_ipaddressrange ({_OBJECT}, role_id, name, start_host, end_host, ip_version, description,"
             f" count_as_utilized, is_exclusive, parent_id) SELECT {_new()}, %(role)s, '', {_host(prefix, 'n')},"
@@ -90,22 +90,22 @@ class Ground:
 
 
 def settle():
-    """Give the planner its statistics."""
-    if connection.vendor == "mysql":  # InnoDB keeps them by itself; to ask for them would commit the test's transaction
+    """Update the planner's statistics."""
+    if connection.vendor == "mysql":  # InnoDB updates them automatically; ANALYZE would commit the test's transaction
         return
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE ipam_ipaddress, ipam_prefix, ipam_ipaddressrange, ipam_namespace, extras_role")
 
 
 def _new():
-    """Values of what every new object has."""
+    """Values of the columns that all objects have in common."""
     make_id = "UUID()" if connection.vendor == "mysql" else "gen_random_uuid()"
     return f"{make_id}, now(), now(), '{{}}', %(status)s"
 
 
 def _series(numbers, name="n"):
-    """A table of one column, which holds a range's numbers."""
-    if not numbers:  # MariaDB's series would count downwards
+    """A table with one column containing the numbers of a range."""
+    if not numbers:  # MariaDB's sequence would count downwards
         return f"(SELECT 0 AS {name} FROM ipam_namespace WHERE 1 = 0)"
     if connection.vendor == "mysql":
         return f"(SELECT seq AS {name} FROM seq_{numbers[0]}_to_{numbers[-1]}_step_{numbers.step})"
@@ -113,7 +113,7 @@ def _series(numbers, name="n"):
 
 
 def _host(prefix, number):
-    """A place as `VarbinaryIPField` stores it."""
+    """A position as stored by `VarbinaryIPField`."""
     if connection.vendor == "mysql":
         if prefix.ip_version == 4:
             return f"UNHEX(LPAD(HEX(%(network)s + {number}), 8, '0'))"

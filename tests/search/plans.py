@@ -1,11 +1,11 @@
-"""What the database really did for a query: how many rows it read; on PostgreSQL, by which steps of its plan."""
+"""What the database actually did for a query: how many rows it read and, on PostgreSQL, in which plan steps."""
 
 import json
 from dataclasses import dataclass
 
 from django.db import connection
 
-#: PostgreSQL's own default, and what is usual on a solid-state disk: the planner weighs indexes differently.
+#: PostgreSQL's default, and the usual value for SSDs, with which the planner weighs indexes differently.
 PAGE_COSTS = (4.0, 1.1)
 
 
@@ -17,7 +17,7 @@ class Step:
 
 
 def steps(sql):
-    """The steps of both plans of a SELECT, as executed; `rows` are those looked at, kept or not, in all loops."""
+    """The executed steps of both plans of a SELECT; `rows` counts all rows examined, kept or not, in all loops."""
     found = []
     with connection.cursor() as cursor:
         for cost in PAGE_COSTS:
@@ -40,7 +40,7 @@ def _walk(node):
 
 
 def rows_read():
-    """How many rows MariaDB has read in this session."""
-    with connection.connection.cursor() as cursor:  # the driver's own: Django's would be watched
+    """Number of rows that MariaDB has read in this session."""
+    with connection.connection.cursor() as cursor:  # the driver's own cursor: Django's would be recorded
         cursor.execute("SHOW SESSION STATUS LIKE 'Handler_read%'")
         return sum(int(count) for _, count in cursor.fetchall())

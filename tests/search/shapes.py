@@ -1,4 +1,4 @@
-"""Prefixes with `used` addresses each, and the search in each of them that has to cross what is used."""
+"""Prefixes with `used` addresses each, and for each a search that has to cross them."""
 
 from nautobot_pve_ipam.search.occupancy import span
 from nautobot_pve_ipam.search.search import Search
@@ -8,8 +8,8 @@ RANGES = 2000
 
 
 def elsewhere(ground):
-    """What another namespace has, for a small table is rightly read whole: child prefixes and ranges behind the rest,
-    and addresses where the others' end, which an index of hosts alone would lead to."""
+    """Data of another namespace, as small tables are rightly read as a whole: child prefixes and ranges at the end, and
+    addresses next to the others', which would be read through an index on hosts alone."""
     prefix = ground.prefix("10.0.0.0/8")
     ground.children(prefix, _every_16th(CHILDREN, 2**21), size=8, type="network")
     ground.ranges(prefix, _every_16th(RANGES, 2**22), size=8)
@@ -35,7 +35,7 @@ def alternating(ground, used):
 
 
 def hole_in_full(ground, used):
-    """Bounds in which only one address is free, the middle one."""
+    """Bounds in which only the middle address is free."""
     prefix = ground.prefix("10.0.0.0/12")
     hole = used // 2 + 1
     ground.use(prefix, range(1, used + 2), f"n <> {hole}")
@@ -44,7 +44,7 @@ def hole_in_full(ground, used):
 
 
 def behind_children(ground, used):
-    """Child networks with gaps between them, each closed by an IP address range or by addresses; `used` behind."""
+    """Child networks with gaps, each filled by an IP address range or by addresses; followed by `used` addresses."""
     prefix = ground.prefix("10.0.0.0/12")
     ground.children(prefix, _every_16th(CHILDREN), size=8, type="network")
     ground.ranges(prefix, _every_16th(RANGES, 8), size=8, role="DHCP")
@@ -54,7 +54,7 @@ def behind_children(ground, used):
 
 
 def between_ranges(ground, used):
-    """Bounds of `used` addresses and a few, with child networks and IP address ranges on either side."""
+    """Bounds slightly larger than `used` addresses, with child networks and IP address ranges on both sides."""
     prefix = ground.prefix("10.0.0.0/12")
     behind = 262144
     for start in (0, behind):
@@ -67,7 +67,7 @@ def between_ranges(ground, used):
 
 
 def in_the_last_pool(ground, used):
-    """`used` addresses, then pools, all of them full but the last."""
+    """`used` addresses, followed by pools, of which all but the last are full."""
     prefix = ground.prefix("10.0.0.0/12")
     start = 65536
     ground.use(prefix, range(1, used + 1))
@@ -79,7 +79,7 @@ def in_the_last_pool(ground, used):
 
 
 def below_a_busy_container(ground, used):
-    """A subnet behind thousands of others, in a container with ranges of its own."""
+    """A subnet after thousands of others, in a container with its own ranges."""
     container = ground.prefix("10.0.0.0/8", type="container")
     ground.children(container, range(0, CHILDREN * 256, 256), size=256, type="network")
     ground.ranges(container, _every_16th(RANGES, 2**23), size=8, is_exclusive=True)

@@ -1,4 +1,4 @@
-"""Addresses come and go, children and ranges too, cursors get lost: who asks gets the lowest free address all along."""
+"""Addresses, children and ranges come and go and cursors get lost, but requests always get the lowest free address."""
 
 from contextlib import suppress
 
@@ -36,9 +36,9 @@ pairs = st.tuples(numbers, numbers).map(sorted)
 
 
 class Churn(RuleBasedStateMachine):
-    """A /25 whose state is always read from Nautobot itself.
+    """A /25 whose state is always read back from Nautobot.
 
-    `behind`: since the cursors were lost last, somebody who is not Nautobot (`foreign`) has freed something.
+    `behind`: since cursors were last lost, something was freed without going through Nautobot (`foreign`).
     """
 
     @initialize(used=st.integers(0, 100), foreign=st.booleans())
@@ -95,7 +95,7 @@ class Churn(RuleBasedStateMachine):
         search = Search(self.prefix, tuple(map(interval, bounds)), tuple(map(interval, exclude)), offset)
         expected_anywhere = self.expected(search)
         expected = expected_anywhere[search.offset :]
-        count = count or len(expected) or 1  # None: all that there are
+        count = count or len(expected) or 1  # None: all of them
         try:
             with self.commit():
                 held = allocate(search, [Wanted()] * count, caller=Caller(self.user, self.prefix.namespace))
@@ -204,12 +204,12 @@ class Churn(RuleBasedStateMachine):
                 assert shown == next(iter(expected), None)
 
     def attempt(self, model, **fields):
-        """Make it, if Nautobot admits it."""
+        """Create it, if Nautobot allows it."""
         with suppress(ValidationError), transaction.atomic():
             model(namespace=self.ground.namespace, status=self.ground.active, **fields).validated_save()
 
 
-def test_the_lowest_free_address_all_along(admin, monkeypatch):
+def test_always_the_lowest_free_address(admin, monkeypatch):
     monkeypatch.setattr(cursors, "WORTH_MOVING", 1)
     for name, value in {"WINDOW": 16, "WINDOW_GROWTH": 2, "PAGE": 8, "DENSE_STEP": 16}.items():
         monkeypatch.setattr(occupancy, name, value)

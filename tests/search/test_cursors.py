@@ -1,4 +1,4 @@
-"""Search cursors: they move up, whatever Nautobot frees moves them down, and none that is wrong loses an address."""
+"""Search cursors: they move up, anything freed by Nautobot moves them down, and a wrong one never loses an address."""
 
 from contextlib import suppress
 
@@ -21,12 +21,12 @@ from tests.search.fill import Ground
 
 pytestmark = pytest.mark.django_db
 
-#: Used from the first host on; the first free address is the next.
+#: Number of hosts in use, starting with the first; the next address is free.
 USED = 200
 
 
 class Subnet:
-    """10.0.0.0/16, of which 1 to USED are used. Addresses are told as numbers; each step is committed."""
+    """10.0.0.0/16, of which 1 to USED are used. Addresses are numbers; each step is committed."""
 
     def __init__(self, committed):
         self.committed = committed
@@ -49,7 +49,7 @@ class Subnet:
         return self.number(held.address)
 
     def position(self, low=1, high=65534, *, skip_ranges=True):
-        """Where a search of these bounds starts."""
+        """Where a search with these bounds starts."""
         return (
             Cursor(self.prefix.pk, self.first + low, self.first + high, skip_ranges=skip_ranges).position - self.first
         )
@@ -82,7 +82,7 @@ def subnet(committed):
     return Subnet(committed)
 
 
-def test_a_search_starts_where_the_one_before_found_something(subnet):
+def test_a_search_starts_where_the_previous_one_found_something(subnet):
     assert subnet.position() == 1
     assert subnet.lowest() == USED + 1
     assert subnet.position() == USED + 1
@@ -98,7 +98,7 @@ def test_a_search_starts_where_the_one_before_found_something(subnet):
     assert looked_from == [subnet.first + USED + 1]
 
 
-def test_what_is_not_committed_moves_nothing(subnet, admin):
+def test_an_uncommitted_search_moves_nothing(subnet, admin):
     with suppress(ZeroDivisionError), transaction.atomic():
         allocate(subnet.search(), [Wanted()], caller=Caller(admin, subnet.prefix.namespace))
         raise ZeroDivisionError
@@ -122,7 +122,7 @@ def through_the_page(subnet, client, numbers):
 
 
 def through_the_hook(subnet, client, numbers):
-    """PVE releases what it was given."""
+    """PVE releases the address it was given."""
     for number in numbers:
         subnet.address(number).delete()
         url = f"/api/plugins/pve-ipam/namespaces/{subnet.ground.namespace.name}/ips/{subnet.text(number)}/"
@@ -185,7 +185,7 @@ def test_a_deletion_above_does_not(subnet, admin):
     assert subnet.lowest() == USED + 4
     with subnet.committed():
         subnet.address(USED + 3).delete()
-    assert subnet.position() == USED + 1  # three steps were not worth moving
+    assert subnet.position() == USED + 1  # a move by three addresses was not worth it
 
 
 def change(thing, **values):
@@ -204,9 +204,16 @@ def change(thing, **values):
         (lambda subnet: subnet.range(224, 255), lambda found: change(found, start_address="10.0.0.250"), 224),
         (lambda subnet: subnet.range(224, 255), lambda found: change(found, end_address="10.0.0.229"), 230),
     ],
-    ids=["child goes", "child made a pool", "child smaller", "range goes", "range starts later", "range ends sooner"],
+    ids=[
+        "child deleted",
+        "child becomes a pool",
+        "child shrinks",
+        "range deleted",
+        "range starts later",
+        "range ends earlier",
+    ],
 )
-def test_a_blocker_that_goes_moves_it_down(make, undo, free, subnet):
+def test_removing_a_blocker_moves_it_down(make, undo, free, subnet):
     blocker = make(subnet)
     subnet.ground.use(subnet.prefix, range(USED + 1, 224))
     assert subnet.lowest() == 256
@@ -216,7 +223,7 @@ def test_a_blocker_that_goes_moves_it_down(make, undo, free, subnet):
     assert subnet.lowest() == free
 
 
-def test_an_exclusive_range_made_an_ordinary_one_moves_it_down_for_those_who_name_bounds(subnet):
+def test_making_an_exclusive_range_ordinary_moves_it_down_for_searches_with_bounds(subnet):
     blocker = subnet.range(USED + 1, 255, is_exclusive=True)
     assert subnet.lowest(1, 1000) == 256
     with subnet.committed():
@@ -225,7 +232,7 @@ def test_an_exclusive_range_made_an_ordinary_one_moves_it_down_for_those_who_nam
     assert subnet.lowest() == 256
 
 
-def test_a_range_that_goes_to_another_namespace_moves_it_down(subnet):
+def test_moving_a_range_to_another_namespace_moves_it_down(subnet):
     blocker = subnet.range(USED + 1, 255)
     other = Namespace.objects.create(name="other")
     Prefix(prefix="10.0.0.0/16", namespace=other, status=subnet.ground.active).validated_save()
@@ -237,7 +244,7 @@ def test_a_range_that_goes_to_another_namespace_moves_it_down(subnet):
     assert subnet.lowest() == USED + 1
 
 
-def test_a_prefix_made_a_pool_has_one_address_more(subnet):
+def test_a_prefix_turned_into_a_pool_has_one_more_address(subnet):
     assert subnet.lowest() == USED + 1
     with subnet.committed():
         change(Prefix.objects.get(pk=subnet.prefix.pk), type="pool")
@@ -250,8 +257,8 @@ def test_a_prefix_made_a_pool_has_one_address_more(subnet):
     [f"{0:032x}", f"{(10 << 24) + 150:032x}", f"{(10 << 24) + USED + 5:032x}", "f" * 32, "\x00\xff", "x" * 70, ""],
     ids=["far below", "too low", "too high", "beyond", "bytes", "text", "nothing"],
 )
-def test_a_wrong_cursor_loses_no_address_and_gives_none_twice(stored, subnet, admin):
-    """Twelve are free, two of them in the midst of the used ones."""
+def test_a_wrong_cursor_neither_loses_nor_duplicates_addresses(stored, subnet, admin):
+    """Twelve are free, two of them among the used ones."""
     low, high = 1, USED + 10
     subnet.address(20).delete()
     subnet.address(120).delete()
@@ -263,16 +270,16 @@ def test_a_wrong_cursor_loses_no_address_and_gives_none_twice(stored, subnet, ad
         subnet.allocate(admin, low, high)
 
 
-def test_a_key_that_is_not_ours_is_no_obstacle(subnet):
+def test_a_key_not_written_by_us_is_ignored(subnet):
     client = cursors.get_redis_connection("default")
-    client.set(f"pve-ipam:cursors:{subnet.prefix.pk}", "a text where a hash should be")
+    client.set(f"pve-ipam:cursors:{subnet.prefix.pk}", "a string instead of a hash")
     assert subnet.lowest() == USED + 1
     with subnet.committed():
         subnet.address(7).delete()
     assert subnet.lowest() == 7
 
 
-def test_a_hole_made_behind_our_back_is_found_when_the_rest_is_full(subnet, admin):
+def test_a_gap_created_behind_our_back_is_found_once_the_rest_is_full(subnet, admin):
     high = USED + 20
     assert subnet.lowest(1, high) == USED + 1
     with connection.cursor() as cursor:
@@ -307,7 +314,7 @@ def test_cursors_are_independent(subnet):
     assert Cursor(other.pk, first, last, skip_ranges=True).position == first
 
 
-def test_a_deletion_moves_only_those_whose_bounds_hold_it(subnet):
+def test_a_deletion_moves_only_cursors_whose_bounds_contain_it(subnet):
     for bounds in ((1, 1000), (101, 1000)):
         assert subnet.lowest(*bounds) == USED + 1
     with subnet.committed():
@@ -316,7 +323,7 @@ def test_a_deletion_moves_only_those_whose_bounds_hold_it(subnet):
     assert subnet.position(101, 1000, skip_ranges=False) == USED + 1
 
 
-def test_what_is_excluded_or_searched_before_does_not_keep_it_down(subnet):
+def test_excluded_or_already_searched_addresses_do_not_hold_it_back(subnet):
     exclude = ((subnet.first + 1, subnet.first + 1), (subnet.first + USED + 1, subnet.first + USED + 3))
     assert subnet.lowest(exclude=exclude) == USED + 4
     assert subnet.position() == USED + 1
@@ -327,8 +334,8 @@ def test_what_is_excluded_or_searched_before_does_not_keep_it_down(subnet):
     assert subnet.position(51, 1000, skip_ranges=False) == USED + 1
 
 
-def test_a_search_that_began_before_a_deletion_does_not_pass_it(subnet):
-    """Its cursor moves only once it is committed: after what was freed in between."""
+def test_a_search_started_before_a_deletion_does_not_move_past_it(subnet):
+    """Its cursor moves only at commit, after something was freed in between."""
     bounds = (1, 1000)
     assert subnet.lowest(*bounds) == USED + 1
     subnet.ground.use(subnet.prefix, range(USED + 1, USED + 101))

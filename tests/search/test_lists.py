@@ -1,4 +1,4 @@
-"""Many addresses in one call: a few queries for each."""
+"""Many addresses in one call take a few queries each."""
 
 from itertools import pairwise
 
@@ -11,12 +11,12 @@ from tests.search.fill import Ground
 
 pytestmark = pytest.mark.django_db
 
-#: A savepoint and its release, core's looks for an exclusive range and for a twin, the inserts of address and
-#: allocation; and for each of these two Nautobot reads the change again and asks for webhooks and job hooks.
+#: A savepoint and its release, core's checks for an exclusive range and a duplicate, the inserts of address and
+#: allocation, and for each of these two, Nautobot rereads the change and looks for webhooks and job hooks.
 QUERIES_PER_ADDRESS = 6 + 2 * 3
-#: MySQL's locks are taken and given back one by one.
+#: MySQL's locks are taken and released one by one.
 LOCK_QUERIES = {"postgresql": 0, "mysql": 2}
-#: Where the next window of the search has to be looked at: children, ranges, addresses, locks, what lies around.
+#: Queries for each further window of the search: children, ranges, addresses, locks, enclosing prefixes.
 QUERIES_PER_WINDOW = 6
 
 
@@ -44,7 +44,7 @@ def test_each_further_address_costs_a_few_queries(api_client):
 
 
 def test_a_webhook_is_fired_for_each(live):
-    """In the live Nautobot, whose queue of tasks can be read."""
+    """Uses the live Nautobot, whose task queue can be read."""
     network = Network(live)
     network.prefix("10.0.0.0/24")
     webhook = live.request(

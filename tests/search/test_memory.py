@@ -1,4 +1,4 @@
-"""A search without a cursor crosses what is used once, in few queries and without carrying it into memory."""
+"""A search without a cursor crosses used addresses in few queries and without loading them into memory."""
 
 import tracemalloc
 
@@ -20,8 +20,8 @@ QUERIES = 60
 
 
 def cross(search):
-    """The lowest free address; as a number from the prefix's own, with the queries and the bytes that it took."""
-    next(addresses(search.free()))  # what is imported and compiled at first is no part of it
+    """The lowest free address as an offset in the prefix, and the queries and bytes needed to find it."""
+    next(addresses(search.free()))  # warm up: do not measure imports and compilation
     tracemalloc.start()
     with CaptureQueriesContext(connection) as queries:
         found = next(addresses(search.free()))
@@ -42,7 +42,7 @@ def test_a_dense_stretch():
     assert peak <= PEAK_BYTES
 
 
-def test_children_ranges_and_what_is_between_them():
+def test_children_ranges_and_the_gaps_between_them():
     search = behind_children(Ground("memory"), 0)
     settle()
     _, queries, peak = cross(search)

@@ -1,4 +1,4 @@
-"""Database work per request: the same queries whatever is used, each by an index, each of a bounded number of rows."""
+"""Database work per request: a constant number of queries, each using an index and reading few rows."""
 
 import os
 import re
@@ -19,12 +19,12 @@ from tests.search.plans import rows_read, steps
 pytestmark = pytest.mark.django_db
 
 SIZES = (0, 1000, 20000)
-#: Rows that one query may look at: a page of children or addresses, and some twins in other namespaces.
+#: Rows that one query may examine: a page of children or addresses, and some duplicates in other namespaces.
 ROWS = 4 * PAGE
 TWINS = 3
 READS = re.compile(r"\(?SELECT .*ipam_(ipaddress|prefix|ipaddressrange)\b")
-#: Core's own: IPAddress.clean() asks for an exclusive range around the address, and reads all that begin before it; on
-#: MariaDB it reads as much for the address's parent, where that is a pool.
+#: Core's own: IPAddress.clean() looks for an exclusive range around the address and reads all that start before it; on
+#: MariaDB, it reads as many rows to find the address's parent if that is a pool.
 CORE = re.compile(
     r"FROM .ipam_ipaddressrange. INNER JOIN .* LIMIT 1$|FROM `ipam_prefix` .*`prefix_length` DESC LIMIT 1$"
 )
@@ -33,7 +33,7 @@ TABLES = {"ipam_ipaddress", "ipam_prefix", "ipam_ipaddressrange"}
 
 @pytest.fixture
 def no_leftovers(django_db_setup):
-    """Indexes still lead to what earlier tests rolled back; it is cleared away outside of the test's transaction."""
+    """Indexes still contain rows rolled back by earlier tests; vacuum outside of the test's transaction."""
     with closing(connect(os.environ["NAUTOBOT_PVE_IPAM_DATABASE"])) as other:
         other.cursor().execute("VACUUM ipam_ipaddress, ipam_prefix, ipam_ipaddressrange")
 
@@ -54,7 +54,7 @@ def lowest(search):
 
 
 @pytest.mark.parametrize("shape", shapes.ALL, ids=lambda shape: shape.__name__)
-def test_the_number_of_queries_does_not_depend_on_what_is_used(shape, api_client, committed):
+def test_the_number_of_queries_does_not_depend_on_used_addresses(shape, api_client, committed):
     first = Search(Ground("the first request fills Nautobot's caches").prefix("10.0.0.0/24"))
     counts = {"GET": [], "POST": []}
     for method in counts:
@@ -74,7 +74,7 @@ def test_the_number_of_queries_does_not_depend_on_what_is_used(shape, api_client
 
 @pytest.fixture(params=shapes.ALL, ids=lambda shape: shape.__name__)
 def crowded(request, committed):
-    """A search whose cursor is set, with much the same in other namespaces."""
+    """A search whose cursor is set, with similar data in other namespaces."""
     shape = request.param
     for number in range(TWINS):
         shape(Ground(f"the same in another namespace {number}"), 2000)
@@ -106,7 +106,7 @@ def test_each_query_reads_few_rows_by_an_index(crowded, api_client):
 
 @pytest.mark.mariadb
 def test_each_query_reads_few_rows(crowded, api_client):
-    """As MariaDB counts them: what it has asked the tables and their indexes for."""
+    """As counted by MariaDB: rows requested from tables and their indexes."""
     ours = []
 
     def note(execute, sql, *rest):

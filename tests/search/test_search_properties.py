@@ -1,4 +1,4 @@
-"""The search through the database against DESIGN's rules applied naively, address by address, to plain descriptions."""
+"""The search in the database compared with DESIGN's rules applied naively, address by address, to scenarios."""
 
 from dataclasses import dataclass, field
 from itertools import islice
@@ -18,7 +18,7 @@ from nautobot_pve_ipam.search.search import Search
 
 pytestmark = pytest.mark.django_db
 
-#: How much of a prefix a scenario fills, and how many free addresses are compared.
+#: The part of a prefix that a scenario uses, and the number of free addresses to compare.
 WINDOW = 256
 COMPARED = 300
 PAGINGS = [
@@ -63,7 +63,7 @@ class Scenario:
     bounds: tuple = ()
     exclude: tuple = ()
     offset: int = 0
-    #: sizes that the search goes by, all of them with the names they have there
+    #: sizes used by the search, under the names they have there
     paging: dict = field(default_factory=lambda: PAGINGS[-1])
 
 
@@ -116,7 +116,7 @@ def scenarios(draw):
         first, last = sorted((draw(inside), draw(inside)))
         last = min(last, first + draw(st.integers(0, 40)))
         owner = parent_of(everything, first)
-        # What Nautobot itself admits: one parent for the whole range, no other range, no child prefix in it.
+        # As required by Nautobot: one parent for the whole range, no overlapping range, no child prefix in it.
         if (
             owner.holds(last)
             and not any(other.first <= last and first <= other.last for other in ranges)
@@ -148,12 +148,12 @@ def scenarios(draw):
 
 
 def parent_of(networks, address):
-    """Nautobot's parent of an address: the smallest prefix around it."""
+    """The parent of an address in Nautobot: the smallest prefix containing it."""
     return max((network for network in networks if network.holds(address)), key=lambda network: network.length)
 
 
 def build(scenario):
-    """The scenario as core objects; the core prefix to search."""
+    """Create the scenario as core objects; returns the core prefix to search."""
     active = Status.objects.get(name="Active")
     namespace = Namespace.objects.create(name="scenario")
     other = Namespace.objects.create(name="same addresses, other namespace")
@@ -208,7 +208,7 @@ SUBNET = Network(V4, 24, 4, "network")
 @example(Scenario(Network(V6, 128, 6, "network")))
 @example(Scenario(Network(V6, 127, 6, "network")))
 @example(Scenario(Network(V6, 64, 6, "network"), bounds=((V6, V6 + 2), (V6 + 2**64 - 3, V6 + 2**64 - 1))))
-@example(  # a pool in a network in a pool in the prefix, more of them at one address than a page holds
+@example(  # a pool in a network in a pool in the prefix, with more of them at one address than fit on a page
     Scenario(
         SUBNET,
         children=tuple(
@@ -218,7 +218,7 @@ SUBNET = Network(V4, 24, 4, "network")
         paging=PAGINGS[0],
     )
 )
-@example(  # a range that was there before the pool over its second half
+@example(  # a range that existed before the pool covering its second half
     Scenario(SUBNET, ranges=(Range(V4 + 60, V4 + 69, True),), bounds=((V4 + 58, V4 + 71),), paging=PAGINGS[0])
 )
 def test_the_search_follows_the_rules(scenario):
@@ -237,7 +237,7 @@ def test_a_dense_stretch_costs_no_query_per_page(django_assert_max_num_queries):
         assert next(addresses(search.free())) == V4 + 10001
 
 
-def test_a_free_first_address_costs_the_same_whatever_lies_behind(django_assert_max_num_queries):
+def test_a_free_first_address_costs_the_same_whatever_follows(django_assert_max_num_queries):
     used = frozenset(range(V4 + 2, V4 + 1000))
     children = tuple(Network(V4 + 1024 + 4 * n, 30, 4, "network") for n in range(70))
     search = Search(build(Scenario(Network(V4, 20, 4, "network"), children=children, used=used)))
@@ -246,7 +246,7 @@ def test_a_free_first_address_costs_the_same_whatever_lies_behind(django_assert_
 
 
 def test_ranges_older_than_the_prefixes_that_cut_them():
-    """Nautobot leaves a range with its parent when a prefix made later takes only a part of it."""
+    """Nautobot does not reparent a range if a prefix created later contains only part of it."""
     active = Status.objects.get(name="Active")
     namespace = Namespace.objects.create(name="older ranges")
 

@@ -1,4 +1,4 @@
-"""`nautobot-server pve_ipam_connect`: what it makes, what it prints, whom it refuses; and that the token works."""
+"""`nautobot-server pve_ipam_connect`: what it creates, prints and rejects, and that the token works."""
 
 import logging
 import re
@@ -20,7 +20,7 @@ SUBNET = "subnets/10.0.0.0-24/"
 
 @pytest.fixture
 def connect(db, capsys):
-    """The command in this process; returns what it printed."""
+    """Run the command in this process; returns what it printed."""
 
     def run(*arguments, namespace="pve", user="pve-cluster1"):
         call_command("pve_ipam_connect", "--namespace", namespace, "--user", user, *arguments)
@@ -39,7 +39,7 @@ def rights_of(username):
     }
 
 
-def test_the_user_has_the_least_rights_and_no_password(connect):
+def test_the_user_has_minimal_permissions_and_no_password(connect):
     connect()
     user = get_user_model().objects.get(username="pve-cluster1")
     assert (user.has_usable_password(), user.is_staff, user.is_superuser) == (False, False, False)
@@ -50,7 +50,7 @@ def test_the_user_has_the_least_rights_and_no_password(connect):
     assert rights["ipam.add_ipaddress"] == {"parent__namespace__name": "pve"}
 
 
-def test_a_named_cluster_is_the_only_one_it_may_make(connect):
+def test_a_named_cluster_is_the_only_one_it_may_create(connect):
     connect("--cluster", "alpha")
     assert rights_of("pve-cluster1")["nautobot_pve_ipam.add_pvecluster"] == {"name": "alpha"}
     connect("--cluster", "beta")
@@ -80,7 +80,7 @@ def test_a_second_run_changes_nothing(connect):
     assert (rights_of("pve-cluster1"), ObjectPermission.objects.count(), Namespace.objects.count()) == before
 
 
-def test_a_second_run_repairs_the_rights(connect):
+def test_a_second_run_repairs_the_permissions(connect):
     connect()
     permissions = ObjectPermission.objects.filter(groups__user__username="pve-cluster1")
     permissions.filter(object_types__model="prefix").update(constraints=None, actions=["view", "change"])
@@ -115,22 +115,22 @@ def test_both_entries_of_ipams_cfg_are_printed(connect):
 @pytest.mark.parametrize(
     ("arguments", "named", "sentence"),
     [
-        ([], {"namespace": "a/b"}, "namespace 'a/b' is not"),
-        ([], {"namespace": "b\u00fcro"}, "namespace 'b\u00fcro' is not"),
-        ([], {"namespace": "pve\n"}, "is not 1 to 100 printable ASCII"),
-        ([], {"namespace": ""}, "namespace '' is not"),
-        ([], {"namespace": "n" * 101}, "is not 1 to 100"),
+        ([], {"namespace": "a/b"}, "namespace 'a/b' must be"),
+        ([], {"namespace": "b\u00fcro"}, "namespace 'b\u00fcro' must be"),
+        ([], {"namespace": "pve\n"}, "must be 1 to 100 printable ASCII"),
+        ([], {"namespace": ""}, "namespace '' must be"),
+        ([], {"namespace": "n" * 101}, "must be 1 to 100"),
         ([], {"user": "pve cluster"}, "user 'pve cluster':"),
         ([], {"user": "u" * 101}, "is longer than 100"),
         (["--cluster", "-a"], {}, "--cluster"),
-        (["--cluster=al/pha"], {}, "cluster 'al/pha' is not"),
-        (["--cluster="], {}, "cluster '' is not"),
+        (["--cluster=al/pha"], {}, "cluster 'al/pha' must be"),
+        (["--cluster="], {}, "cluster '' must be"),
         (["--url", "nautobot.example.com"], {}, "url 'nautobot.example.com' is not of the form"),
         (["--url", "ftp://nautobot.example.com"], {}, "is not of the form"),
         (["--url", "https://"], {}, "is not of the form"),
     ],
 )
-def test_what_it_refuses(connect, arguments, named, sentence):
+def test_rejected_arguments(connect, arguments, named, sentence):
     with pytest.raises(CommandError, match=re.escape(sentence)):
         connect(*arguments, **named)
     assert not get_user_model().objects.exists()
@@ -138,20 +138,20 @@ def test_what_it_refuses(connect, arguments, named, sentence):
 
 
 @pytest.mark.parametrize("kind", ["a person", "a single sign-on user", "a superuser"])
-def test_somebody_elses_user_is_not_taken_over(connect, kind):
+def test_an_existing_user_is_not_taken_over(connect, kind):
     users = get_user_model().objects
     if kind == "a superuser":
         users.create_superuser("pve-cluster1")
     else:
         users.create_user("pve-cluster1", password="secret" if kind == "a person" else None)
-    with pytest.raises(CommandError, match="user 'pve-cluster1' is there already and was not made by this command"):
+    with pytest.raises(CommandError, match="user 'pve-cluster1' already exists and was not created by this command"):
         connect()
     assert not Token.objects.exists()
     assert not Namespace.objects.filter(name="pve").exists()
     assert rights_of("pve-cluster1") == {}
 
 
-def test_the_token_is_nowhere_logged(connect, caplog):
+def test_the_token_is_never_logged(connect, caplog):
     with caplog.at_level(logging.DEBUG):
         (token,) = TOKEN.findall(connect())
     assert token not in caplog.text

@@ -1,4 +1,4 @@
-"""The advisory locks, seen from two connections: ours through Django and another's."""
+"""The advisory locks, observed from two connections: Django's and a separate one."""
 
 import os
 import time
@@ -19,7 +19,7 @@ PATIENCE = 30
 
 @pytest.fixture
 def others():
-    """A function that tries to take a lock for the length of a statement, on a connection of its own."""
+    """A function that tries to take a lock for the duration of a statement, on a separate connection."""
     with closing(connect(os.environ["NAUTOBOT_PVE_IPAM_DATABASE"])) as other, other.cursor() as cursor:
 
         def can_take(name):
@@ -32,7 +32,7 @@ def others():
 
 
 def in_a_transaction_of_its_own(function):
-    """Run where no test's transaction is open: a thread has its own connection, whose commits are real."""
+    """Run outside the test's transaction: a thread has its own connection, whose commits are real."""
 
     def run():
         try:
@@ -44,7 +44,7 @@ def in_a_transaction_of_its_own(function):
         return pool.submit(run).result()
 
 
-def test_a_lock_that_somebody_holds_is_passed_over(others):
+def test_a_lock_held_by_somebody_else_is_skipped(others):
     others.execute("SELECT pg_advisory_lock(%s)", [lock_key(*NAMES[1])])
 
     def work():

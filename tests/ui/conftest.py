@@ -1,4 +1,4 @@
-"""A user without rights and the browser (Django's test client) that this user is logged in to."""
+"""A user without permissions, and a Django test client logged in as this user."""
 
 import pytest
 
@@ -15,6 +15,6 @@ def superuser(django_user_model):
 
 @pytest.fixture
 def browser(client, user):
-    """The test client of `user`."""
+    """A test client logged in as `user`."""
     client.force_login(user)
     return client

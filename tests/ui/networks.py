@@ -1,4 +1,4 @@
-"""Believable networks for the tests of the pages, made by Nautobot's own models."""
+"""Realistic networks for the page tests, created through Nautobot's own models."""
 
 from nautobot.ipam.models import IPAddress, Prefix
 
@@ -8,7 +8,7 @@ BATCH = 5000
 
 
 def fill(prefix, offsets):
-    """Addresses at these offsets of a prefix, written together: ten thousand a second."""
+    """Addresses at these offsets in a prefix, created in bulk: ten thousand per second."""
     network, status = prefix.prefix, data.active(IPAddress)
     addresses = (
         IPAddress(

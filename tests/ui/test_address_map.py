@@ -1,4 +1,4 @@
-"""The address map: what its cells and blocks say, to whom, and at what cost."""
+"""The address map: contents of its cells and blocks, permissions, and cost."""
 
 import pytest
 from django.db import connection
@@ -69,7 +69,7 @@ class TestCells:
             (255, "child", "/28", "in child prefix 10.1.0.240/28"),
         ],
     )
-    def test_tells_what_an_address_is(self, host, kind, caption, description, subnet, superuser):
+    def test_describes_each_address(self, host, kind, caption, description, subnet, superuser):
         cell = cells(address_map.build(subnet.prefix, superuser))[f"10.1.0.{host}"]
         assert (cell.kind, cell.caption) == (kind, caption)
         assert cell.description == f"10.1.0.{host}: {description}"
@@ -82,13 +82,13 @@ class TestCells:
         }  # fmt: skip
         assert shown.used == 3
 
-    def test_a_free_cell_leads_to_its_allocation_where_the_user_may(self, subnet, superuser):
+    def test_a_free_cell_links_to_its_allocation_if_permitted(self, subnet, superuser):
         shown = cells(address_map.build(subnet.prefix, superuser, allocate_url="/allocate/"))
         assert shown["10.1.0.2"].href == "/allocate/?range_start=10.1.0.2&range_end=10.1.0.2"
         assert shown["10.1.0.50"].href is None
         assert cells(address_map.build(subnet.prefix, superuser))["10.1.0.2"].href is None
 
-    def test_without_the_right_to_view_an_address_it_is_only_in_use(self, subnet, user):
+    def test_without_permission_to_view_an_address_it_is_only_in_use(self, subnet, user):
         permit(user, IPAddress, "view", host="10.1.0.9")
         permit(user, models.Allocation, "view")
         shown = cells(address_map.build(subnet.prefix, user))
@@ -97,13 +97,13 @@ class TestCells:
         assert hidden.description == "10.1.0.101: in use"
         assert shown["10.1.0.9"].kind == "address"
 
-    def test_without_the_right_to_view_allocations_no_guest_is_named(self, subnet, user):
+    def test_without_permission_to_view_allocations_no_guest_is_named(self, subnet, user):
         permit(user, IPAddress, "view")
         cell = cells(address_map.build(subnet.prefix, user))["10.1.0.101"]
         assert cell.kind == "address"
         assert "web1" not in cell.description
 
-    def test_without_the_right_to_view_a_child_prefix_it_has_no_link(self, subnet, user):
+    def test_without_permission_to_view_a_child_prefix_it_has_no_link(self, subnet, user):
         cell = cells(address_map.build(subnet.prefix, user))["10.1.0.240"]
         assert (cell.kind, cell.href, cell.description) == ("child", None, "10.1.0.240: in a child prefix")
 
@@ -113,7 +113,7 @@ class TestCells:
         data.address(1, 77, elsewhere)
         assert cells(address_map.build(subnet.prefix, superuser))["10.1.0.77"].kind == "free"
 
-    def test_all_of_a_31_can_be_had(self, superuser):
+    def test_both_addresses_of_a_31_are_available(self, superuser):
         shown = address_map.build(prefix("10.2.0.0/31"), superuser)
         assert [cell.kind for cell in cells(shown).values()] == ["free", "free"]
 
@@ -141,7 +141,7 @@ class TestBlocks:
         inmost = address_map.build(network, superuser, block="10.17.35.0/24")
         assert [step for step, _ in inmost.path] == ["10.16.0.0/12", "10.17.32.0/20"]
 
-    def test_tells_child_prefixes_and_dhcp_ranges(self, superuser):
+    def test_mentions_child_prefixes_and_dhcp_ranges(self, superuser):
         network = prefix("10.4.0.0/16")
         prefix("10.4.8.0/21", type="container")
         prefix("10.4.1.0/28", type="network")
@@ -169,7 +169,7 @@ class TestBlocks:
 
 
 class TestIPv6:
-    def test_shows_the_neighbourhood_of_what_is_used(self, superuser):
+    def test_shows_the_neighbourhood_of_used_addresses(self, superuser):
         network = prefix("2001:db8:1::/64")
         fill(network, [0x101, 0x1_0000_0005])
         shown = address_map.build(network, superuser)
@@ -227,7 +227,7 @@ class TestCost:
             ("2001:db8:5::/64", range(1, 255), None),
         ],
     )
-    def test_is_the_same_empty_and_filled(self, text, hosts, block, superuser):
+    def test_is_the_same_when_empty_and_filled(self, text, hosts, block, superuser):
         network = prefix(text)
         self.queries(network, superuser, block)
         empty = self.queries(network, superuser, block)

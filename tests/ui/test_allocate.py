@@ -1,4 +1,4 @@
-"""Allocate Next Free IP: what the form offers, what it makes, what it refuses, and to whom."""
+"""Allocate Next Free IP: what the form suggests, creates and rejects, and permissions."""
 
 import pytest
 from django.urls import reverse
@@ -36,7 +36,7 @@ def addresses():
 
 
 class TestForm:
-    def test_of_a_subnet_begins_with_its_first_range_that_has_room(self, subnet, admin_client):
+    def test_of_a_subnet_starts_with_its_first_range_that_is_not_full(self, subnet, admin_client):
         data.saved(data.SDNDHCPRange(subnet=subnet, ip_address_range=data.dhcp_range(1, 10, 19)))
         fill(subnet.prefix, range(10, 20))
         shown = text(admin_client.get(url(subnet)))
@@ -44,20 +44,20 @@ class TestForm:
         assert 'value="10.1.0.199"' in shown
         assert "<strong>10.1.0.100</strong>" in shown
 
-    def test_of_a_range_begins_with_its_bounds(self, admin_client):
+    def test_of_a_range_starts_with_its_bounds(self, admin_client):
         data.prefix(1)
         shown = text(admin_client.get(url(data.dhcp_range(1, 30, 39))))
         assert 'value="10.1.0.30"' in shown
         assert 'value="10.1.0.39"' in shown
 
-    def test_of_a_prefix_without_ranges_begins_with_all_of_it(self, admin_client):
+    def test_of_a_prefix_without_ranges_starts_with_the_whole_prefix(self, admin_client):
         assert "<strong>10.1.0.1</strong>" in text(admin_client.get(url(data.prefix(1))))
 
-    def test_takes_the_address_that_a_map_was_clicked_at(self, subnet, admin_client):
+    def test_takes_the_address_clicked_in_a_map(self, subnet, admin_client):
         clicked = {"range_start": "10.1.0.7", "range_end": "10.1.0.7"}
         assert "<strong>10.1.0.7</strong>" in text(admin_client.get(url(subnet), clicked))
 
-    def test_previews_what_the_fields_say_now(self, subnet, admin_client):
+    def test_previews_the_current_fields(self, subnet, admin_client):
         fill(subnet.prefix, [100])
         answer = admin_client.post(url(subnet), form(offset="2", _preview="1"), headers=PREVIEW)
         assert "<strong>10.1.0.103</strong>" in text(answer)
@@ -73,11 +73,11 @@ class TestForm:
     def test_previews_that_nothing_is_left(self, subnet, admin_client):
         fill(subnet.prefix, range(100, 200))
         answer = admin_client.post(url(subnet), form(_preview="1"), headers=PREVIEW)
-        assert "No free address is left" in text(answer)
+        assert "No free address left" in text(answer)
 
 
 class TestAllocate:
-    def test_gives_a_guest_the_next_free_address_of_the_range(self, subnet, admin_client):
+    def test_gives_a_guest_the_next_free_address_in_the_range(self, subnet, admin_client):
         fill(subnet.prefix, [100])
         guest = {"hostname": "web1", "mac": "bc:24:11:00:00:01", "vmid": "201"}
         answer = admin_client.post(url(subnet), form(**guest), follow=True)
@@ -87,11 +87,11 @@ class TestAllocate:
         assert answer.redirect_chain[-1][0] == made.get_absolute_url()
         assert "Allocated" in text(answer)
 
-    def test_says_when_the_guest_has_one_already(self, subnet, admin_client):
+    def test_says_if_the_guest_already_has_one(self, subnet, admin_client):
         for _ in range(2):
             answer = admin_client.post(url(subnet), form(mac="BC:24:11:00:00:01"), follow=True)
         assert addresses() == ["10.1.0.100/24"]
-        assert "holds an address already" in text(answer)
+        assert "already holds an address" in text(answer)
 
     def test_in_a_prefix_of_one_pve_subnet_belongs_to_that(self, subnet, admin_client):
         admin_client.post(url(subnet.prefix), form(hostname="web1"))
@@ -113,18 +113,18 @@ class TestAllocate:
             ({"range_start": "10.2.0.1"}, "range_start", "range_start 10.2.0.1 is outside 10.1.0.0/24"),
             ({"range_end": "nonsense"}, "range_end", "range_end nonsense is not an IP address"),
             ({"range_start": "10.1.0.200"}, "range_start", "range_start 10.1.0.200 is after range_end 10.1.0.199"),
-            ({"offset": "-1"}, "offset", "offset -1 is not 0 or more"),
+            ({"offset": "-1"}, "offset", "offset -1 is less than 0"),
             ({"mac": "1"}, "mac", "mac 1 is not a MAC address"),
-            ({"vmid": "99"}, "vmid", "vmid 99 is not 100 to"),
+            ({"vmid": "99"}, "vmid", "vmid 99 is not between 100 and"),
         ],
     )
-    def test_tells_at_the_field_what_is_wrong(self, fields, name, sentence, subnet, admin_client):
+    def test_shows_errors_at_the_field(self, fields, name, sentence, subnet, admin_client):
         answer = admin_client.post(url(subnet), form(**fields))
         assert sentence in answer.context["form"].errors[name][0]
         assert sentence in text(answer)
         assert addresses() == []
 
-    def test_tells_that_the_range_is_full(self, subnet, admin_client):
+    def test_says_that_the_range_is_full(self, subnet, admin_client):
         fill(subnet.prefix, range(100, 200))
         answer = admin_client.post(url(subnet), form())
         assert "No free address in 10.1.0.100-10.1.0.199" in text(answer)
@@ -150,7 +150,7 @@ class TestRights:
         return {SDNSubnet: subnet, Prefix: subnet.prefix, IPAddressRange: subnet.dhcp_ranges.get()}
 
     @pytest.mark.parametrize("model", [SDNSubnet, Prefix, IPAddressRange])
-    def test_adding_addresses_needs_the_right_to(self, model, places, browser, user):
+    def test_adding_addresses_needs_the_permission(self, model, places, browser, user):
         permit(user, model, "view")
         assert browser.get(url(places[model])).status_code == 403
         assert browser.post(url(places[model]), form()).status_code == 403
@@ -158,7 +158,7 @@ class TestRights:
         assert addresses() == []
 
     @pytest.mark.parametrize("model", [SDNSubnet, Prefix, IPAddressRange])
-    def test_what_may_not_be_viewed_is_not_there(self, model, places, browser, user):
+    def test_what_may_not_be_viewed_is_not_found(self, model, places, browser, user):
         permit(user, IPAddress, "add")
         assert browser.get(url(places[model])).status_code == 403
         permit(user, model, "view", pk="00000000-0000-0000-0000-000000000000")
@@ -167,14 +167,14 @@ class TestRights:
         assert addresses() == []
 
     @pytest.mark.parametrize("model", [SDNSubnet, Prefix, IPAddressRange])
-    def test_both_rights_are_enough(self, model, places, browser, user):
+    def test_both_permissions_are_enough(self, model, places, browser, user):
         permit(user, model, "view")
         permit(user, IPAddress, "add", "view")
         assert url(places[model]) in text(browser.get(places[model].get_absolute_url()))
         assert browser.post(url(places[model]), form()).status_code == 302
         assert addresses() == ["10.1.0.100/24"]
 
-    def test_constraints_of_the_right_hold(self, subnet, browser, user):
+    def test_constraints_of_the_permission_apply(self, subnet, browser, user):
         permit(user, SDNSubnet, "view")
         permit(user, IPAddress, "add", dns_name="db1")
         answer = browser.post(url(subnet), form(hostname="web1"))

@@ -1,4 +1,4 @@
-"""Address map and gauges of prefixes that are all but full: the queries of an empty one, and little memory."""
+"""Address map and gauges of nearly full prefixes: as many queries as for an empty one, and little memory."""
 
 import tracemalloc
 
@@ -13,12 +13,12 @@ from tests.search.fill import Ground, settle
 pytestmark = pytest.mark.django_db
 
 PEAK_BYTES = 4_000_000
-#: A small range, then a full one and one with free addresses behind the used ones, which are searched.
+#: A small range, a full one, and one with free addresses after the used ones; the latter two are searched.
 SMALL, FULL = (256, 512), (4096, 16384)
 
 
 def cost(function):
-    """What it returns, and with how many queries and bytes."""
+    """Its result, and the number of queries and bytes it took."""
     tracemalloc.start()
     try:
         with CaptureQueriesContext(connection) as queries:
@@ -29,7 +29,7 @@ def cost(function):
 
 
 @pytest.mark.parametrize(("cidr", "used"), [("10.0.0.0/16", 60_000), ("10.0.0.0/12", 1_000_000)])
-def test_cost_the_same_empty_and_all_but_full(cidr, used, admin, committed):
+def test_cost_the_same_when_empty_and_nearly_full(cidr, used, admin, committed):
     ground = Ground("pages")
     prefix = ground.prefix(cidr)
     last = (32768, prefix.prefix.size - 2)
@@ -48,7 +48,7 @@ def test_cost_the_same_empty_and_all_but_full(cidr, used, admin, committed):
         "gauges": lambda: with_next_free(gauges(ranges)),
     }
     for function in pages.values():
-        function()  # what is looked up once per process is no part of it
+        function()  # warm up: do not count what is looked up once per process
     empty = {name: cost(function)[1] for name, function in pages.items()}
     ground.use(prefix, range(1, used + 1))
     settle()

@@ -1,4 +1,4 @@
-"""Range gauges: what they count and when they warn; the home page's panel and the metrics that tell the same."""
+"""Range gauges: what they count and when they warn, and the home page panel and metrics based on them."""
 
 import pytest
 from django.conf import settings
@@ -30,7 +30,7 @@ def gauge_of(network, used, start=100, end=199):
 
 
 class TestGauge:
-    def test_counts_what_lies_in_the_range(self, network):
+    def test_counts_addresses_in_the_range(self, network):
         fill(network, [99, 200])
         gauge = gauge_of(network, 30)
         assert (gauge.used, gauge.size, gauge.left, gauge.percent) == (30, 100, 70, 30)
@@ -41,7 +41,7 @@ class TestGauge:
     def test_warns_by_percent(self, used, level, network):
         assert gauge_of(network, used).level == level
 
-    def test_warns_when_the_settings_say(self, network, monkeypatch):
+    def test_warns_according_to_the_settings(self, network, monkeypatch):
         monkeypatch.setitem(settings.PLUGINS_CONFIG["nautobot_pve_ipam"], "gauge_warning", 10)
         monkeypatch.setitem(settings.PLUGINS_CONFIG["nautobot_pve_ipam"], "gauge_danger", 20)
         assert gauge_of(network, 10).level == "warning"
@@ -65,10 +65,10 @@ class TestGauge:
         ("used", "start", "end", "expected"),
         [(0, 100, 199, "10.1.0.100"), (7, 100, 199, "10.1.0.107"), (100, 100, 199, None), (0, 0, 9, "10.1.0.1")],
     )
-    def test_tells_the_next_free_address(self, used, start, end, expected, network):
+    def test_shows_the_next_free_address(self, used, start, end, expected, network):
         assert gauge_of(network, used, start, end).next_free == expected
 
-    def test_tells_the_next_free_address_of_a_large_range(self):
+    def test_shows_the_next_free_address_of_a_large_range(self):
         network = prefix("10.2.0.0/16")
         data.saved(
             IPAddressRange(
@@ -87,7 +87,7 @@ class TestGauge:
         fill(data.prefix(1, data.namespace("elsewhere")), range(100, 120))
         assert gauge_of(network, 3).used == 3
 
-    def test_costs_the_same_empty_and_full_one_range_or_many(self, network):
+    def test_costs_the_same_empty_or_full_for_one_range_or_many(self, network):
         data.dhcp_range(1, 100, 199)
 
         def queries():
@@ -103,7 +103,7 @@ class TestGauge:
 
 
 class TestHomePage:
-    def test_shows_what_is_left_and_who_has_what(self, admin_client):
+    def test_shows_usage_and_allocations(self, admin_client):
         data.allocation(1, 101, hostname="web1")
         text = admin_client.get(HOME).content.decode()
         assert "99 left" in text
@@ -130,7 +130,7 @@ class TestHomePage:
         request.user = admin_user
         assert [gauge.percent for gauge in overview(request)["fullest"]] == [50, 20, 10]
 
-    def test_costs_the_same_however_much_there_is(self, rf, admin_user):
+    def test_costs_the_same_regardless_of_the_amount_of_data(self, rf, admin_user):
         request = rf.get(HOME)
         request.user = admin_user
 

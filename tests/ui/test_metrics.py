@@ -1,4 +1,4 @@
-"""What Nautobot's /metrics tells of us."""
+"""Our metrics on Nautobot's /metrics."""
 
 from contextlib import suppress
 
@@ -24,7 +24,7 @@ def samples(generator):
 
 @pytest.mark.django_db
 class TestGauges:
-    def test_tell_used_and_size_of_each_range(self):
+    def test_report_used_and_size_of_each_range(self):
         network = data.prefix(1)
         data.dhcp_range(1)
         fill(network, [5, *range(100, 130)])
@@ -34,12 +34,12 @@ class TestGauges:
             ("nautobot_pve_ipam_dhcp_range_size", *where): 100,
         }
 
-    def test_tell_how_many_allocations_there_are(self):
+    def test_report_the_number_of_allocations(self):
         data.allocation(1)
         data.allocation(2)
         assert samples(metrics.allocation_count) == {("nautobot_pve_ipam_allocations",): 2}
 
-    def test_cost_the_same_however_many_ranges(self, django_assert_num_queries):
+    def test_cost_the_same_regardless_of_the_number_of_ranges(self, django_assert_num_queries):
         data.prefix(1)
         for start in (10, 20, 30):
             data.dhcp_range(1, start, start + 9)
@@ -52,7 +52,7 @@ class TestGauges:
 class TestCounters:
     @pytest.fixture
     def request_two(self, superuser, django_capture_on_commit_callbacks):
-        """Ask for two addresses in a prefix with so many hosts; how the two counters rose."""
+        """Request two addresses in a prefix with that many hosts; returns the increments of the two counters."""
 
         def ask(prefix):
             before = [REGISTRY.get_sample_value(name) for name in (ALLOCATED, EXHAUSTED)]
@@ -63,7 +63,7 @@ class TestCounters:
 
         return ask
 
-    def test_count_what_was_allocated(self, request_two):
+    def test_count_allocated_addresses(self, request_two):
         assert request_two(data.prefix(1)) == [2, 0]
 
     def test_count_requests_that_found_nothing_free(self, request_two):

@@ -1,4 +1,4 @@
-"""Where map and gauges stand on the pages, and who sees them."""
+"""Where map and gauges appear on the pages, and who sees them."""
 
 import pytest
 from django.urls import reverse
@@ -56,10 +56,10 @@ class TestMap:
             admin_client, f"{map_url(network)}?block=10.3.5.0/24"
         )
 
-    def test_of_a_block_elsewhere_is_not_found(self, subnet, admin_client):
+    def test_a_block_of_another_prefix_is_not_found(self, subnet, admin_client):
         assert admin_client.get(f"{map_url(subnet.prefix)}?block=10.9.0.0/24").status_code == 404
 
-    def test_says_no_more_than_the_user_may_view(self, subnet, browser, user):
+    def test_shows_no_more_than_the_user_may_view(self, subnet, browser, user):
         permit(user, SDNSubnet, "view")
         permit(user, Prefix, "view")
         text = page(browser, subnet)
@@ -70,7 +70,7 @@ class TestMap:
         permit(user, Allocation, "view")
         assert CELL in page(browser, subnet)
 
-    def test_is_not_there_where_the_prefix_may_not_be_viewed(self, subnet, browser, user):
+    def test_is_hidden_if_the_prefix_may_not_be_viewed(self, subnet, browser, user):
         permit(user, SDNSubnet, "view")
         assert "pve-map-cell" not in page(browser, subnet)
         assert browser.get(map_url(subnet.prefix)).status_code == 403
@@ -90,7 +90,7 @@ class TestGauge:
     def test_is_not_on_other_prefixes(self, admin_client):
         assert "Addresses Left".upper() not in page(admin_client, data.prefix(9))
 
-    def test_is_not_there_where_the_range_may_not_be_viewed(self, subnet, browser, user):
+    def test_is_hidden_if_the_range_may_not_be_viewed(self, subnet, browser, user):
         permit(user, SDNSubnet, "view")
         assert "99 left" not in page(browser, subnet)
         permit(user, IPAddressRange, "view")

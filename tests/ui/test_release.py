@@ -1,4 +1,4 @@
-"""Release: confirmed first, then through the service that knows what is shared and what is adopted."""
+"""Release asks for confirmation, then uses the service, which handles shared and adopted addresses."""
 
 import pytest
 from django.urls import reverse
@@ -28,7 +28,7 @@ def test_is_offered_and_asks_first(held, admin_client):
     assert Allocation.objects.exists()
 
 
-def test_takes_allocation_and_address_away(held, admin_client):
+def test_deletes_allocation_and_address(held, admin_client):
     answer = admin_client.post(url(held), follow=True)
     assert not Allocation.objects.exists()
     assert not IPAddress.objects.exists()
@@ -36,10 +36,10 @@ def test_takes_allocation_and_address_away(held, admin_client):
     assert "Released 10.1.0.101/24 web1." in answer.content.decode()
 
 
-def test_leaves_an_adopted_address(held, admin_client):
+def test_keeps_an_adopted_address(held, admin_client):
     held.adopted = True
     held.validated_save()
-    assert "the address stays" in admin_client.get(url(held)).content.decode()
+    assert "the address is kept" in admin_client.get(url(held)).content.decode()
     admin_client.post(url(held))
     assert not Allocation.objects.exists()
     assert str(IPAddress.objects.get().address) == "10.1.0.101/24"
@@ -61,19 +61,19 @@ class TestRights:
         assert browser.post(url(held)).status_code == 403
         assert IPAddress.objects.exists()
 
-    def test_what_may_not_be_viewed_is_not_there(self, held, browser, user):
+    def test_what_may_not_be_viewed_is_not_found(self, held, browser, user):
         permit(user, IPAddress, "delete")
         permit(user, Allocation, "view", hostname="db1")
         assert browser.post(url(held)).status_code == 404
         assert IPAddress.objects.exists()
 
-    def test_constraints_of_the_right_hold(self, held, browser, user):
+    def test_constraints_of_the_permission_apply(self, held, browser, user):
         permit(user, Allocation, "view")
         permit(user, IPAddress, "delete", dns_name="db1")
         assert browser.post(url(held)).status_code == 403
         assert IPAddress.objects.exists()
 
-    def test_both_rights_are_enough(self, held, browser, user):
+    def test_both_permissions_are_enough(self, held, browser, user):
         permit(user, Allocation, "view")
         permit(user, IPAddress, "delete")
         assert browser.post(url(held)).status_code == 302

@@ -1,11 +1,11 @@
-"""Users with exactly the rights that a test grants."""
+"""Users with exactly the permissions that a test grants."""
 
 from django.contrib.contenttypes.models import ContentType
 from nautobot.users.models import ObjectPermission
 
 
 def permit(user, model, *actions, **constraints):
-    """Let the user do this with the objects of a model, or with those that fulfil the constraints."""
+    """Permit the action on all objects of a model, or on those that match the constraints."""
     permission = ObjectPermission.objects.create(
         name=f"{user} {actions} {model.__name__} {constraints}"[:255],
         actions=list(actions),
@@ -13,5 +13,5 @@ def permit(user, model, *actions, **constraints):
     )
     permission.object_types.add(ContentType.objects.get_for_model(model))
     permission.users.add(user)
-    # What a user may is remembered on the object that was asked.
+    # Permissions are cached on the user object.
     user.__dict__.pop("_object_perm_cache", None)

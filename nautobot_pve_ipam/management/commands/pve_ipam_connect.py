@@ -1,4 +1,4 @@
-"""`nautobot-server pve_ipam_connect`: everything in Nautobot that one PVE needs, and what to write into the PVE."""
+"""`nautobot-server pve_ipam_connect`: sets up Nautobot for a PVE, and prints how to configure the PVE."""
 
 from urllib.parse import quote, urlsplit
 
@@ -13,36 +13,34 @@ TEXT = """\
 Namespace {namespace}, user {user}.
 {token}
 
-With the plugin of this App, in /etc/pve/sdn/ipams.cfg:
+With this App's plugin, in /etc/pve/sdn/ipams.cfg:
 
 nautobot: nautobot
 \turl {url}/api
 \ttoken $TOKEN
 \tnamespace {namespace}
 
-Or with PVE's own NetBox plugin, nothing to install:
+Or with PVE's own NetBox plugin, without installing anything:
 
 netbox: nautobot
 \turl {url}/api/plugins/pve-ipam/netbox/{path}
 \ttoken $TOKEN
 
-To try it from the PVE:
+To test it from the PVE:
 
 curl -sS -H "Authorization: Token $TOKEN" {url}/api/plugins/pve-ipam/namespaces/{quoted}/
 """
 
 
 class Command(BaseCommand):
-    help = "Prepare a namespace, a user with the least rights and a token for a Proxmox VE, and print how to connect it"
+    help = "Create a namespace, a least-privilege user and a token for a Proxmox VE, and print how to connect it"
 
     def add_arguments(self, parser):
-        parser.add_argument("--namespace", required=True, help="Nautobot namespace of the PVE; made if it is missing")
-        parser.add_argument(
-            "--user", required=True, help="name of the user as whom the PVE acts; made if it is missing"
-        )
-        parser.add_argument("--cluster", help="name of the PVE's cluster, where several share the namespace")
-        parser.add_argument("--url", default=EXAMPLE_URL, help="this Nautobot as the PVE reaches it")
-        parser.add_argument("--rotate", action="store_true", help="end the user's token and make a new one")
+        parser.add_argument("--namespace", required=True, help="Nautobot namespace of the PVE; created if missing")
+        parser.add_argument("--user", required=True, help="name of the user that the PVE acts as; created if missing")
+        parser.add_argument("--cluster", help="name of the PVE's cluster, if several share the namespace")
+        parser.add_argument("--url", default=EXAMPLE_URL, help="URL at which the PVE reaches this Nautobot")
+        parser.add_argument("--rotate", action="store_true", help="revoke the user's token and create a new one")
 
     def handle(self, *args, namespace, user, cluster, url, rotate, **options):
         root = self._root(url)
@@ -53,16 +51,16 @@ class Command(BaseCommand):
         except ValidationError as error:
             raise CommandError(f"user '{user}': {' '.join(error.messages)}") from error
         if connection.token:
-            token = f"TOKEN={connection.token}\nThis is shown once; it goes where $TOKEN stands below."
+            token = f"TOKEN={connection.token}\nIt is shown only once; use it in place of $TOKEN below."
         else:
-            token = "The token made before stays as it is and is not shown again; --rotate replaces it."  # noqa: S105
+            token = "The existing token is kept and not shown again; --rotate replaces it."  # noqa: S105
         quoted = quote(namespace, safe="")
         path = f"{quoted}/{cluster}" if cluster else quoted
         self.stdout.write(TEXT.format(namespace=namespace, user=user, token=token, url=root, quoted=quoted, path=path))
 
     @staticmethod
     def _root(url):
-        """The root of Nautobot in the url, whether or not it names the API's. Raises CommandError."""
+        """Nautobot's root URL, without a trailing `/api`. Raises CommandError."""
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
             raise CommandError(f"url '{url}' is not of the form {EXAMPLE_URL}")

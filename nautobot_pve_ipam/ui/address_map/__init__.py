@@ -1,10 +1,10 @@
-"""The address map: what each address of a prefix is, or how full its blocks are, in a constant number of queries.
+"""The address map: the state of each address of a prefix, or the usage of its blocks, in a constant number of queries.
 
 IPv4 networks of /24 and longer are shown address by address, larger ones as blocks of equal size that open into
-smaller blocks and in the end into addresses. Of an IPv6 network only the neighbourhoods (/120) that hold addresses or
+smaller blocks and finally into addresses. Of an IPv6 network, only the neighbourhoods (/120) that contain addresses or
 the start of a range are shown.
 
-A user sees that an address is in use, but who uses it only where Nautobot lets that user view it.
+Users always see that an address is in use, but by whom only if they have permission to view it.
 """
 
 from collections import Counter
@@ -25,16 +25,16 @@ from nautobot_pve_ipam.ui.address_map.blocks import (
 from nautobot_pve_ipam.ui.address_map.cells import IN_USE, KINDS, Section, sections
 from nautobot_pve_ipam.ui.address_map.reads import Reads, network_at
 
-#: So many IPv6 neighbourhoods are opened at once instead of being shown as blocks.
+#: Up to this many IPv6 neighbourhoods are opened directly instead of being shown as blocks.
 OPEN_NEIGHBOURHOODS = 4
 
 
 @dataclass(frozen=True)
 class AddressMap:
-    """What is shown of `network`: sections of cells, or blocks.
+    """The map of `network`: sections of cells, or blocks.
 
-    `path`: name and link of each larger network on the way here. `legend`: kind, label and number of the cells of each
-    kind. `is_part`: only neighbourhoods in use are shown; `is_cut`: and not even all of those.
+    `path`: name and link of each enclosing network on the way here. `legend`: kind, label and number of cells for each
+    kind. `is_part`: only neighbourhoods in use are shown; `is_cut`: not even all of those.
     """
 
     network: str
@@ -51,7 +51,7 @@ class AddressMap:
 
     @property
     def used(self) -> int:
-        """How many of the addresses shown are in use."""
+        """The number of shown addresses that are in use."""
         kinds = self._kinds()
         return sum(kinds[kind] for kind in IN_USE) + sum(block.used for block in self.blocks)
 
@@ -60,10 +60,10 @@ class AddressMap:
 
 
 def build(prefix: Prefix, user, *, block: str | None = None, allocate_url: str | None = None) -> AddressMap:
-    """The map of `prefix`, or of one of its blocks (a CIDR), as `user` may see it.
+    """The map of `prefix`, or of one of its blocks (a CIDR), limited to what `user` may view.
 
-    `allocate_url`: page on which a free address can be allocated; None where the user may not. Raises InvalidRequest
-    for a block that is no network within the prefix.
+    `allocate_url`: page to allocate a free address, or None if the user may not. Raises InvalidRequest for a block that
+    is not a network within the prefix.
     """
     network = _opened(prefix, block) if block else prefix.prefix.cidr
     path = [(str(step), block_url(prefix, step)) for step in _path(prefix, network)]
@@ -86,14 +86,14 @@ def _opened(prefix, block):
     try:
         network = netaddr.IPNetwork(block)
     except (netaddr.AddrFormatError, ValueError) as error:
-        raise InvalidRequest(f"block '{block}' is no network", field="block") from error
+        raise InvalidRequest(f"block '{block}' is not a network", field="block") from error
     if network.ip != network.network or network not in prefix.prefix:
-        raise InvalidRequest(f"block {block} is no network within {prefix.prefix}", field="block")
+        raise InvalidRequest(f"block {block} is not a network within {prefix.prefix}", field="block")
     return network
 
 
 def _path(prefix, network):
-    """The prefix and the blocks that are opened on the way to `network`, without itself."""
+    """The prefix and the blocks opened on the way to `network`, excluding `network` itself."""
     lengths = [prefix.prefix_length]
     if network.version == 4:
         lengths += range(prefix.prefix_length + 8, CELLS_LENGTH[4], 8)

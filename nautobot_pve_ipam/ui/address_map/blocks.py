@@ -1,4 +1,4 @@
-"""Large networks shown as blocks: how full each is, and what is in it. Reads through reads.py."""
+"""Large networks shown as blocks, with the usage and contents of each. Reads through reads.py."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -12,17 +12,17 @@ from nautobot.ipam.models import Prefix
 from nautobot_pve_ipam.search.intervals import IPV4_BITS, IPV6_BITS
 from nautobot_pve_ipam.ui.address_map.reads import GROUPS_MAX, Reads, network_at
 
-#: The shortest networks that are shown address by address: 256 cells.
+#: Shortest prefix length shown address by address, as 256 cells.
 CELLS_LENGTH = {4: 24, 6: 120}
 #: A map has at most this many blocks.
 BLOCKS = 256
-#: Networks that contain one of 256 blocks, or are one, are at most 511.
+#: At most 511 networks contain, or are, one of 256 blocks.
 CHILDREN_MAX = 512
 
 
 @dataclass(frozen=True)
 class Block:
-    """A network shown as one block; `notes` tell of child prefixes and DHCP ranges in it."""
+    """A network shown as one block; `notes` mention child prefixes and DHCP ranges in it."""
 
     network: str
     used: int
@@ -32,7 +32,7 @@ class Block:
 
     @property
     def percent(self) -> int:
-        """How full it is: 0 to 100, rounded down, but never 0 where something is in use."""
+        """Percentage in use, rounded down, but at least 1 if anything is in use."""
         return max(self.used * 100 // self.size, 1 if self.used else 0)
 
     @property
@@ -42,7 +42,7 @@ class Block:
 
 
 def blocks(prefix: Prefix, user, network: netaddr.IPNetwork, networks, used: dict[int, int]) -> list[Block]:
-    """The networks, all of one length, as blocks; three queries."""
+    """The blocks for networks of equal length; three queries."""
     reads, networks = Reads(prefix), list(networks)
     length = networks[0].prefixlen
     shift = (IPV6_BITS if network.version == 6 else IPV4_BITS) - length
@@ -73,8 +73,8 @@ def blocks(prefix: Prefix, user, network: netaddr.IPNetwork, networks, used: dic
 
 
 def neighbourhoods(reads: Reads, network: netaddr.IPNetwork) -> tuple[list[int], dict[int, int], bool]:
-    """First addresses of the /120 networks that hold addresses or a range's start, the number of addresses in each,
-    and whether some were left out. An empty network has its first one.
+    """First addresses of the /120 networks that contain addresses or the start of a range, the number of addresses in
+    each, and whether some were left out. For an empty network, its first /120.
     """
     length = CELLS_LENGTH[6]
     used = reads.counts(reads.addresses([network]), "host", length)
@@ -84,7 +84,7 @@ def neighbourhoods(reads: Reads, network: netaddr.IPNetwork) -> tuple[list[int],
 
 
 def common_networks(starts: list[int]) -> list[netaddr.IPNetwork]:
-    """The networks around the addresses, of the longest length at which they are no more than BLOCKS."""
+    """The networks containing the addresses, with the longest prefix length that yields at most BLOCKS of them."""
     length = CELLS_LENGTH[6]
     while len({start >> (IPV6_BITS - length) for start in starts}) > BLOCKS:
         length -= 4
@@ -93,6 +93,6 @@ def common_networks(starts: list[int]) -> list[netaddr.IPNetwork]:
 
 
 def block_url(prefix: Prefix, network: netaddr.IPNetwork) -> str:
-    """The page of a prefix's map, opened at one of its networks."""
+    """URL of a prefix's map, opened at one of its networks."""
     url = reverse("plugins:nautobot_pve_ipam:prefix_address_map", kwargs={"pk": prefix.pk})
     return url if network == prefix.prefix.cidr else f"{url}?{urlencode({'block': network})}"

@@ -1,4 +1,4 @@
-"""Networks shown address by address: what each address is and who holds it, as far as the user may see it."""
+"""Networks shown address by address: state and holder of each address, as far as the user may view them."""
 
 from dataclasses import dataclass
 from urllib.parse import urlencode
@@ -11,12 +11,12 @@ from nautobot_pve_ipam.search.intervals import to_int, to_text
 from nautobot_pve_ipam.search.occupancy import usable_span
 from nautobot_pve_ipam.ui.address_map.reads import Reads, network_at, overlapping
 
-#: Kind of a cell -> what the legend says, in its order.
+#: Kind of a cell -> label in the legend, in display order.
 KINDS = {
     "guest": "Guest",
     "gateway": "Gateway",
     "address": "Other address",
-    "hidden": "In use, not yours to view",
+    "hidden": "In use, details hidden",
     "dhcp": "Free, in a DHCP range",
     "free": "Free",
     "reserved": "Reserved",
@@ -27,7 +27,7 @@ IN_USE = ("guest", "gateway", "address", "hidden")
 
 @dataclass(frozen=True)
 class Cell:
-    """One address: `number` and `caption` are what the cell shows, `description` is what it tells."""
+    """One address: the cell shows `number` and `caption`; `description` is its tooltip and accessible name."""
 
     kind: str
     number: str
@@ -45,7 +45,7 @@ class Section:
 
 
 def sections(prefix, networks, user, allocate_url) -> list[Section]:
-    """Each of the networks of `prefix` address by address, in seven queries."""
+    """A section for each of the networks in `prefix`; seven queries."""
     known = _Known(prefix, networks, user, allocate_url)
     return [
         Section(str(network), [known.cell(address) for address in range(network.first, network.last + 1)])
@@ -54,7 +54,7 @@ def sections(prefix, networks, user, allocate_url) -> list[Section]:
 
 
 class _Known:
-    """All that is known of the addresses of some networks, read once."""
+    """Everything known about the addresses of some networks, read once."""
 
     def __init__(self, prefix, networks, user, allocate_url):
         self._prefix, self._user, self._allocate_url = prefix, user, allocate_url
@@ -75,7 +75,7 @@ class _Known:
         ]
 
     def _read_held(self, reads, networks):
-        """Kind, caption, description and link of each address in use."""
+        """Kind, caption, description and link for each address in use."""
         addresses = reads.addresses(networks)
         held = {to_int(host): ("hidden", "in use", "in use", None) for host in addresses.values_list("host", flat=True)}
         visible = addresses.restrict(self._user, "view")
@@ -92,8 +92,8 @@ class _Known:
         )
         gateways = {to_int(gateway) for gateway in subnets.values_list("gateway", flat=True) if gateway}
         for pk, host, dns_name in visible.values_list("pk", "host", "dns_name"):
-            told = _told(allocations.get(pk), dns_name, to_int(host) in gateways)
-            held[to_int(host)] = (*told, reverse("ipam:ipaddress", kwargs={"pk": pk}))
+            facts = _described(allocations.get(pk), dns_name, to_int(host) in gateways)
+            held[to_int(host)] = (*facts, reverse("ipam:ipaddress", kwargs={"pk": pk}))
         return held
 
     def cell(self, address) -> Cell:
@@ -137,8 +137,8 @@ class _Known:
         return "reserved", "range", f"free, in range {named}", href
 
 
-def _told(allocation, dns_name, is_gateway):
-    """Kind, caption and description of an address that may be viewed."""
+def _described(allocation, dns_name, is_gateway):
+    """Kind, caption and description of an address that the user may view."""
     hostname, vmid, mac, allocated_gateway = allocation or ("", None, "", False)
     name = hostname or dns_name
     facts = [f"VMID {vmid}"] if vmid else []

@@ -1,4 +1,4 @@
-"""The page of the address map: the tab of any core prefix. What it shows is built in this folder's __init__.py."""
+"""The page with the address map, a tab of every core prefix. The map itself is built in this folder's __init__.py."""
 
 from django.http import Http404
 from django.urls import reverse
@@ -11,7 +11,7 @@ from nautobot_pve_ipam.ui import address_map
 
 
 class PrefixAddressMapView(ObjectView):
-    """The tab "Address Map" of any core prefix; `?block=CIDR` opens one of its blocks."""
+    """The "Address Map" tab of a core prefix; `?block=CIDR` opens one of its blocks."""
 
     queryset = Prefix.objects.select_related("namespace")
     template_name = "generic/object_retrieve.html"
@@ -29,7 +29,7 @@ class PrefixAddressMapView(ObjectView):
 
 
 def built_map(request, obj):
-    """The address map of a prefix or subnet as the request's user may see it, opened at the query's `block`.
+    """The address map of a prefix or subnet, limited to what the user may view, opened at the query's `block`.
 
     Raises InvalidRequest for a block that is not within the prefix.
     """

@@ -1,6 +1,6 @@
-"""What the address map reads of a prefix: addresses, ranges and child prefixes, and how many are where.
+"""Queries of the address map for a prefix: its addresses, ranges and child prefixes, and how many are where.
 
-What is counted is counted by the database, grouped by the leading octets of the address, never row by row here.
+Counting is done in the database, grouped by the leading octets of the address, never row by row in Python.
 """
 
 import netaddr
@@ -12,19 +12,19 @@ from nautobot_pve_ipam.models import SDNDHCPRange
 from nautobot_pve_ipam.search.intervals import IPV4_BITS, IPV6_BITS, to_text
 from nautobot_pve_ipam.search.occupancy import DHCP_ROLE
 
-#: The database tells at most this many groups; only an IPv6 network can have more.
+#: The database returns at most this many groups; only IPv6 networks can have more.
 GROUPS_MAX = 65_536
-#: Distinct pairs of groups in which ranges start and end.
+#: Maximum number of distinct pairs of groups in which ranges start and end.
 RANGES_MAX = 4096
 
 
 def network_at(address: int, length: int, ip_version: int) -> netaddr.IPNetwork:
-    """The network of that prefix length around an address."""
+    """The network with that prefix length that contains an address."""
     return netaddr.IPNetwork(f"{to_text(address, ip_version)}/{length}").cidr
 
 
 def overlapping(networks, first_field, last_field):
-    """Condition: the interval of the two fields, which may be one and the same, touches one of the networks."""
+    """Q: the interval between the two fields, which may be the same, overlaps one of the networks."""
     condition = Q()
     for network in networks:
         first, last = (to_text(at, network.version) for at in (network.first, network.last))
@@ -33,7 +33,7 @@ def overlapping(networks, first_field, last_field):
 
 
 class Reads:
-    """Querysets of one prefix and its namespace, without regard to permissions, unordered."""
+    """Unordered querysets for one prefix and its namespace, ignoring permissions."""
 
     def __init__(self, prefix):
         self.version = prefix.ip_version
@@ -50,18 +50,18 @@ class Reads:
         return IPAddress.objects.filter(overlapping(networks, "host", "host"), **self._inside).order_by()
 
     def ranges(self, networks):
-        """IP address ranges that reach into the networks; `is_dhcp` says which of them guests are served from."""
+        """IP address ranges that overlap the networks; `is_dhcp` marks those used for DHCP."""
         linked = SDNDHCPRange.objects.filter(ip_address_range=OuterRef("pk"))
         ranges = IPAddressRange.objects.filter(overlapping(networks, "start_host", "end_host"), **self._inside)
         return ranges.order_by().annotate(is_dhcp=Q(role__name=DHCP_ROLE) | Q(Exists(linked)))
 
     def children(self, networks):
-        """Prefixes below the prefix that touch the networks, the larger before the smaller ones in them."""
+        """Prefixes below the prefix that overlap the networks, larger ones before those inside them."""
         children = Prefix.objects.filter(overlapping(networks, "network", "broadcast"), **self._below)
         return children.order_by("network", "prefix_length")
 
     def counts(self, rows, column, length) -> dict[int, int]:
-        """How many rows each network of prefix length `length`, by its first address, has; one query."""
+        """Number of rows in each network of prefix length `length`, keyed by its first address; one query."""
         grouped = (
             rows.order_by()
             .annotate(octets=_leading(column, length))
@@ -77,7 +77,7 @@ class Reads:
         return counts
 
     def dhcp_spans(self, network, length) -> set[tuple[int, int]]:
-        """First and last network of prefix length `length`, by their first addresses, of DHCP ranges; one query."""
+        """First and last network of prefix length `length` of each DHCP range, by first address; one query."""
         spans = (
             self.ranges([network])
             .filter(is_dhcp=True)
@@ -94,5 +94,5 @@ class Reads:
 
 
 def _leading(column, length):
-    """The octets that cover `length` bits: PostgreSQL and MySQL share no way to cut an address inside an octet."""
+    """The octets covering `length` bits: no SQL works on both PostgreSQL and MySQL to split within an octet."""
     return Substr(column, 1, -(-length // 8), output_field=BinaryField())

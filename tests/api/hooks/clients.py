@@ -1,4 +1,4 @@
-"""The three ways in which a PVE reaches Nautobot, behind PVE's own hooks: Perl plugin, Python client, NetBox facade."""
+"""The three clients that implement PVE's hooks: Perl plugin, Python client, and stock plugin on the NetBox facade."""
 
 import json
 import subprocess
@@ -17,12 +17,12 @@ from tests.api.hooks.stock_plugin import Died, StockPlugin
 
 
 class Refused(Exception):
-    """The hook failed; PVE would show this to its user."""
+    """The hook failed; PVE would show this message to its user."""
 
 
 @dataclass(frozen=True)
 class Net:
-    """A subnet as PVE has it; ranges are (first, last)."""
+    """A subnet as known to PVE; ranges are (first, last)."""
 
     cidr: str
     gateway: str | None = None
@@ -47,7 +47,7 @@ class Guest:
 class Hooks(AbstractContextManager):
     """PVE's hooks on one namespace."""
 
-    #: Whether vmid, zone and the vnet's MAC come through.
+    #: Whether the client transmits vmid, zone and the vnet's MAC.
     tells_all = True
 
     def __init__(self, entry: Entry):

@@ -1,4 +1,4 @@
-"""Fixtures of the hooks' tests."""
+"""Fixtures for the hook tests."""
 
 import json
 
@@ -28,7 +28,7 @@ print(json.dumps(tokens))
 
 
 class Limited(Entry):
-    """An entry whose token has the hooks' rights in its namespace alone; and tokens that lack one of them."""
+    """An entry whose token has the hooks' permissions in its namespace only, and tokens that each lack one of them."""
 
     def __init__(self, live):
         super().__init__(live)
@@ -36,13 +36,13 @@ class Limited(Entry):
         self.token = self.tokens["all"]
 
     def without(self, right: str) -> str:
-        """A token with all rights but this one."""
+        """A token with all permissions except this one."""
         return self.tokens[right]
 
 
 @pytest.fixture(scope="session")
 def limited(live):
-    """Shared, for making its users takes seconds; each test uses subnets of its own."""
+    """Shared because creating its users takes seconds; each test uses its own subnets."""
     return Limited(live)
 
 

@@ -1,4 +1,4 @@
-"""An IPAM entry of a PVE: a namespace of the live Nautobot, called through the hooks, and what is then in it."""
+"""A PVE's IPAM entry: a namespace of the live Nautobot, used through the hooks, and access to its contents."""
 
 from ipaddress import ip_address
 from typing import Any
@@ -23,7 +23,7 @@ _ADDRESSES = (
 
 
 def text(packed: Any) -> str:
-    """An address as Nautobot stores it, as people write it."""
+    """The text form of an address as stored by Nautobot."""
     return str(ip_address(bytes(packed)))
 
 
@@ -32,12 +32,12 @@ def mac(number: int) -> str:
 
 
 def dhcp(*intervals: str) -> list[dict[str, str]]:
-    """DHCP ranges of `first..last` texts."""
+    """DHCP ranges from `first..last` strings."""
     return [dict(zip(("start", "end"), interval.split(".."), strict=True)) for interval in intervals]
 
 
 class Entry(Network):
-    """The hooks in a namespace of its own, as the superuser unless `token` says otherwise; `cluster` goes along."""
+    """The hooks in a separate namespace, as the superuser unless `token` is given; `cluster` is sent along."""
 
     def __init__(self, live: Live, *, cluster: str | None = None, token: str | None = None) -> None:
         super().__init__(live)
@@ -52,7 +52,7 @@ class Entry(Network):
         return twin
 
     def call(self, method: str, path: str, body: Any = None) -> Answer:
-        """A hook; `path` is relative to the namespace. The cluster is added where the hook takes one."""
+        """Call a hook; `path` is relative to the namespace. The cluster is added if the hook accepts one."""
         if self.cluster and isinstance(body, dict):
             body = {"cluster": self.cluster, **body}
         elif self.cluster and body is None:
@@ -82,12 +82,12 @@ class Entry(Network):
         return self.call("POST", f"subnets/{subnet}/next-free-ip/", {"zone": ZONE, **body})
 
     def made(self, answer: Answer, status: int = 201) -> Any:
-        """The body of an answer that must be a success."""
+        """The body of a response that must be successful."""
         assert answer.status == status, (answer.status, answer.reason, answer.body)
         return answer.body
 
     def held(self) -> dict[str, Any]:
-        """All that Nautobot holds in the namespace: prefixes, ranges, and addresses with whom they are held for."""
+        """Everything in the namespace: prefixes, ranges, and addresses with their holders."""
         with self.live.connect() as connection, connection.cursor() as cursor:
             cursor.execute(_PREFIXES, [self.id])
             prefixes = [f"{text(network)}/{length}" for network, length in cursor]
@@ -100,13 +100,13 @@ class Entry(Network):
         return {"prefixes": prefixes, "ranges": ranges, "addresses": addresses}
 
     def subnets(self) -> list[dict[str, Any]]:
-        """The records of the subnets as our own REST API lists them."""
+        """The subnets as listed by our own REST API."""
         answer = self.live.request("GET", f"/api/plugins/pve-ipam/subnets/?namespace={self.id}")
         return self.made(answer, 200)["results"]
 
 
 def _facts(mac, vmid, hostname, is_gateway, adopted) -> dict[str, Any]:
-    """Those that are there. (MariaDB tells truth values as numbers.)"""
+    """Those that exist. (MariaDB returns booleans as numbers.)"""
     facts = {"mac": mac, "vmid": vmid, "hostname": hostname, "is_gateway": bool(is_gateway), "adopted": bool(adopted)}
     return {name: fact for name, fact in facts.items() if fact}
 
@@ -115,6 +115,6 @@ NOTHING = {"prefixes": [], "ranges": [], "addresses": {}}
 
 
 def refusal(answer: Answer) -> tuple[int, str, str]:
-    """Status, machine code and sentence of an error; the sentence is the reason phrase too."""
+    """Status, machine code and sentence of an error; the sentence must also be the reason phrase."""
     assert answer.reason == answer.body["detail"][:200], (answer.status, answer.reason, answer.body)
     return answer.status, answer.body["code"], answer.body["detail"]

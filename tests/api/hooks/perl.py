@@ -1,4 +1,4 @@
-"""What the tests of the Perl plugin need of the machine."""
+"""Requirements of the Perl plugin's tests."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ PACKAGES = "perl libwww-perl libjson-perl liburi-perl libio-socket-ssl-perl"
 
 
 def need_perl() -> None:
-    """Fail in CI, where .ci/run installs them, and skip elsewhere when Perl or its modules are missing."""
+    """If Perl or its modules are missing, fail in CI, where .ci/run installs them, and skip elsewhere."""
     loads = ["perl", *(f"-M{module}" for module in MODULES), "-e", "1"]
     if shutil.which("prove") and subprocess.run(loads, capture_output=True, check=False).returncode == 0:
         return

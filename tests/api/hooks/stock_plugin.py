@@ -1,6 +1,6 @@
-"""PVE's stock NetBox plugin, as data: which calls each hook makes, and what the plugin concludes from the answers.
+"""PVE's stock NetBox plugin as data: which calls each hook makes, and how the plugin interprets the responses.
 
-The table is read from pve-network's behaviour (src/PVE/Network/SDN/Ipams/NetboxPlugin.pm), played by an interpreter.
+The table follows pve-network's src/PVE/Network/SDN/Ipams/NetboxPlugin.pm and is executed by an interpreter.
 """
 
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ ENDS = {"start_address": "{start}", "end_address": "{end}"}
 ADDRESS = {"address": "{ip}/{mask}", "dns_name": "{hostname}", "description": "{description}"}
 GUEST = {"dns_name": "{hostname}", "description": "{description}"}
 
-#: hook -> calls in order: what the plugin makes of the answer, method, path, body. `{..}` is filled from the hook's
-#: arguments and from ids found before; steps with the same "each ..:" are played together for each range.
+#: hook -> calls in order: how the plugin interprets the response, method, path, body. `{..}` is filled from the hook's
+#: arguments and from IDs found before; steps with the same "each ..:" are executed together for each range.
 HOOKS = {
     "on_update_hook": [("do", "GET", "/ipam/aggregates/", None)],
     "add_subnet": [
@@ -63,7 +63,7 @@ HOOKS = {
 
 
 class Died(Exception):
-    """The hook ended with Perl's `die`: PVE shows this to its user."""
+    """The hook ended with Perl's `die`; PVE shows the message to its user."""
 
 
 class _Stop(Exception):
@@ -81,7 +81,7 @@ class StockPlugin:
         self.log: list[tuple[str, str, int]] = []
 
     def play(self, hook: str, *, ranges=(), removed=(), added=(), **known: Any) -> Any:
-        """Run a hook. Ranges are `(start, end)`. Returns what its last step concludes. Raises Died."""
+        """Run a hook. Ranges are `(start, end)`. Returns the result of its last step. Raises Died."""
         loops = {"each range": ranges, "each removed range": removed, "each added range": added}
         steps, result = list(HOOKS[hook]), None
         try:
@@ -117,7 +117,7 @@ class StockPlugin:
             return _first_of_each_family(answer.body["results"])
         if rule == "die unless gateway":
             if not (answer.body["data"] and answer.body["data"][0]["description"] == "gateway"):
-                raise Died("the address exists already and is no gateway")
+                raise Died("the address already exists and is not a gateway")
             return None
         entries = answer.body["results"]
         if rule == "die unless at most one":
@@ -144,7 +144,7 @@ class StockPlugin:
 
 
 def _filled(body, known):
-    """The body with its placeholders; a value of None goes out as JSON's null, as Perl's undef does."""
+    """Fill in the placeholders of a body; None is sent as JSON null, like Perl's undef."""
     if body is None:
         return None
     return {key: known[text[1:-1]] if text[1:-1] in known else text.format_map(known) for key, text in body.items()}

@@ -1,4 +1,4 @@
-"""The NetBox facade under the stock plugin's calls: what goes wrong with them on NetBox goes right here."""
+"""The NetBox facade with the stock plugin's calls: whatever fails with them on NetBox works here."""
 
 import re
 from dataclasses import replace
@@ -17,7 +17,7 @@ RANGES = [("10.0.0.10", "10.0.0.11"), ("10.0.0.20", "10.0.0.21")]
 
 
 class PVE:
-    """A stock PVE on one namespace: its plugin, and shorthands for what PVE passes to it."""
+    """A stock PVE using one namespace: its plugin, with shorthands for the arguments that PVE passes."""
 
     def __init__(self, entry: Entry, cluster: str | None = None):
         path = f"netbox/{entry.name}" + (f"/{cluster}" if cluster else "")
@@ -51,7 +51,7 @@ class PVE:
         return self.plugin.play("add_next_freeip", **NET, **guest)
 
     def start_guest(self, number, ranges=RANGES):
-        """PVE asks range after range until one answers."""
+        """PVE tries one range after another until one has a free address."""
         return next((ip for interval in ranges if (ip := self.next_in(interval, number))), None)
 
 
@@ -72,7 +72,7 @@ def test_01_deleting_an_absent_address_deletes_no_other(pve):
     assert addresses(pve.entry) == ["10.0.0.1/24", "10.0.0.20/24"]
 
 
-def test_02_a_subnet_inside_another_prefix_is_its_own(pve):
+def test_02_a_subnet_inside_another_prefix_is_separate(pve):
     pve.entry.prefix("10.0.0.0/16", type="container")
     pve.add_subnet()
     pve.entry.prefix("10.0.0.0/8", type="container")
@@ -80,7 +80,7 @@ def test_02_a_subnet_inside_another_prefix_is_its_own(pve):
     assert addresses(pve.entry) == ["10.0.0.1/24", "10.0.0.2/24"]
 
 
-def test_03_a_guest_without_the_gateway_is_no_empty_subnet(pve):
+def test_03_a_subnet_with_a_guest_and_no_gateway_is_not_empty(pve):
     pve.add_subnet()
     pve.add_ip("10.0.0.9", 9)
     pve.del_ip("10.0.0.1")
@@ -90,19 +90,19 @@ def test_03_a_guest_without_the_gateway_is_no_empty_subnet(pve):
     assert addresses(pve.entry) == ["10.0.0.9/24"]
 
 
-def test_03_a_guest_at_the_gateways_place_is_not_deleted_as_gateway(pve):
-    """Somebody swapped them: the subnet names .1 its gateway, and a guest holds it."""
+def test_03_a_guest_holding_the_gateways_address_is_not_deleted_as_gateway(pve):
+    """They were swapped: .1 is the subnet's gateway, but a guest holds it."""
     pve.add_subnet(gateway=False)
     pve.add_ip("10.0.0.1", 1)
     (record,) = pve.entry.subnets()
     url = f"/api/plugins/pve-ipam/subnets/{record['id']}/"
     assert pve.entry.live.request("PATCH", url, {"gateway": "10.0.0.1"}).status == 200
-    with pytest.raises(Died, match=r"409 address 10.0.0.1/24 is no gateway"):
+    with pytest.raises(Died, match=r"409 address 10.0.0.1/24 is not a gateway"):
         pve.del_ip("10.0.0.1")
     assert addresses(pve.entry) == ["10.0.0.1/24"]
 
 
-def test_03_the_prefix_is_refused_whatever_the_plugin_believes(pve):
+def test_03_the_prefix_is_not_deleted_whatever_the_plugin_believes(pve):
     pve.add_subnet()
     pve.add_ip("10.0.0.9", 9)
     (found,) = pve.plugin._call("GET", "/ipam/prefixes/?q=10.0.0.0", None).body["results"]
@@ -118,15 +118,15 @@ def test_04_an_existing_gateway_is_registered_again(pve):
     assert answer.body["data"] == answer.body["results"]
 
 
-def test_04_a_guest_is_no_gateway_for_the_plugins_check(pve):
+def test_04_the_plugins_check_does_not_take_a_guest_for_a_gateway(pve):
     pve.add_subnet(gateway=False)
     pve.add_ip("10.0.0.1", 1)
-    with pytest.raises(Died, match="is no gateway"):
+    with pytest.raises(Died, match="is not a gateway"):
         pve.add_gateway()
 
 
-def test_05_a_subnet_without_gateway_with_ranges_can_be_given_up(pve):
-    """The plugin cannot delete it: it deletes the gateway of None first. With ranges it takes it for gone."""
+def test_05_a_subnet_with_ranges_but_no_gateway_can_be_abandoned(pve):
+    """The plugin cannot delete it, as it first tries to delete gateway None. With ranges, it believes it is gone."""
     pve.add_subnet(RANGES, gateway=False)
     assert pve.del_subnet(RANGES, gateway=None) is None
     pve.add_subnet(RANGES)
@@ -153,14 +153,14 @@ def test_07_addresses_from_a_range_get_the_subnets_length(pve):
     assert addresses(pve.entry) == ["10.0.0.1/24", "10.0.0.10/24"]
 
 
-def test_08_a_call_without_mac(pve):
+def test_08_a_call_without_a_mac(pve):
     pve.add_subnet(RANGES)
     assert pve.next_in(RANGES[0], 1, description=None) == "10.0.0.10"
     assert pve.plugin.play("add_ip", ip="10.0.0.9", mask=24, hostname=None, description=None) is True
     assert addresses(pve.entry) == ["10.0.0.1/24", "10.0.0.9/24", "10.0.0.10/24"]
 
 
-def test_09_a_full_range_lets_pve_go_on_to_the_next(pve):
+def test_09_after_a_full_range_pve_tries_the_next(pve):
     pve.add_subnet(RANGES)
     assert [pve.start_guest(n) for n in (1, 2, 3, 4)] == ["10.0.0.10", "10.0.0.11", "10.0.0.20", "10.0.0.21"]
     assert pve.plugin.log[-3][2] == 204
@@ -181,7 +181,7 @@ def test_10_the_namespace_is_in_the_path(pve, neighbour):
 
 
 @pytest.mark.parametrize(("hostname", "vnet"), [("vnet0-gw", "vnet0"), ("vnet0-gw.adm", "vnet0"), ("gate", "unknown")])
-def test_10_the_gateways_name_tells_the_vnet(pve, hostname, vnet):
+def test_10_the_vnet_is_taken_from_the_gateways_name(pve, hostname, vnet):
     pve.add_subnet(gateway=False)
     pve.add_gateway(hostname=hostname)
     body = pve.entry.made(pve.entry.put_ip("10.0.0.9", zone="netbox"))
@@ -206,9 +206,9 @@ def test_12_one_guest_counts_as_more_than_one_entry(pve):
     assert addresses(pve.entry) == ["10.0.0.1/24"]
 
 
-def test_13_a_prefix_of_other_hands_is_not_taken_over(pve):
+def test_13_a_prefix_not_created_by_pve_is_not_adopted(pve):
     pve.entry.prefix("10.0.0.0/24")
-    with pytest.raises(Died, match=r"409 prefix 10.0.0.0/24 is in namespace .* PVE did not make it"):
+    with pytest.raises(Died, match=r"409 prefix 10.0.0.0/24 already exists in namespace .* not created by PVE"):
         pve.add_subnet()
     assert pve.plugin.log[0] == ("GET", "/ipam/prefixes/?q=10.0.0.0", 200)
     assert pve.entry.subnets() == []
@@ -229,7 +229,7 @@ def test_13_unless_the_admin_allows_it(settings, adopts, network_in_process):
 
 @pytest.fixture
 def network_in_process():
-    """A namespace of this process's database with a prefix and an address; POSTs to its facade."""
+    """A namespace in this process's database with a prefix and an address; POSTs to its facade."""
     from nautobot.extras.models import Status  # noqa: PLC0415  (a set-up Nautobot is needed)
     from nautobot.ipam.models import IPAddress, Prefix  # noqa: PLC0415
 
@@ -263,12 +263,12 @@ def test_an_address_that_is_taken(pve):
     with pytest.raises(Died, match=r"409 address 10.0.0.9/24 is held by guest guest9 with MAC"):
         pve.add_ip("10.0.0.9", 8)
     pve.entry.address("10.0.0.8/24")
-    with pytest.raises(Died, match=r"409 address 10.0.0.8/24 was not made by PVE"):
+    with pytest.raises(Died, match=r"409 address 10.0.0.8/24 was not created by PVE"):
         pve.add_ip("10.0.0.8", 8)
-    assert pve.del_ip("10.0.0.8") is None, "what PVE did not make is not found"
+    assert pve.del_ip("10.0.0.8") is None, "what PVE did not create is not found"
 
 
-def test_a_gateway_is_taken_away(pve):
+def test_a_gateway_is_removed(pve):
     pve.add_subnet()
     pve.del_ip("10.0.0.1")
     (record,) = pve.entry.subnets()
@@ -280,7 +280,7 @@ def test_a_subnet_that_exists(pve):
     with pytest.raises(Died, match="already exists"):
         pve.add_subnet(RANGES)
     answer = pve.plugin._call("POST", "/ipam/prefixes/", {"prefix": "10.0.0.0/24"})
-    assert (answer.status, answer.reason) == (409, f"subnet 10.0.0.0/24 exists already in namespace {pve.entry.name}")
+    assert (answer.status, answer.reason) == (409, f"subnet 10.0.0.0/24 already exists in namespace {pve.entry.name}")
 
 
 def test_two_clusters_in_one_namespace(entry):
@@ -327,7 +327,7 @@ def test_the_cluster_that_came_second_leaves_first(entry):
         ("GET", ""),
     ],
 )
-def test_it_is_no_netbox(pve, method, path):
+def test_it_is_not_netbox(pve, method, path):
     answer = pve.plugin._call(method, path, None)
     assert answer.status == 404
     sentence = (
@@ -364,8 +364,8 @@ def test_bad_input(pve, method, path, body):
     assert pve.entry.held() == before
 
 
-def test_a_token_that_may_not(pve, limited):
-    """The check that PVE makes when the entry is saved names what is missing."""
+def test_a_token_without_permissions(pve, limited):
+    """PVE's check when the entry is saved lists the missing permissions."""
     pve.plugin.play("on_update_hook")
     lacking = replace(pve.plugin, token=limited.without("ipam.add_ipaddress"))
     lacking.url = f"{limited.live.api}netbox/{limited.name}"

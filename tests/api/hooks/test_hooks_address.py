@@ -1,4 +1,4 @@
-"""Single addresses: what is kept of a guest, the gateway's life, finding by MAC, and input that is refused."""
+"""Single addresses: data stored for a guest, the gateway's life cycle, lookup by MAC, and rejected input."""
 
 import pytest
 
@@ -10,18 +10,18 @@ GUEST = {"mac": mac(9), "vmid": 109, "hostname": "Web9"}
 
 @pytest.fixture
 def subnet(entry):
-    """A namespace with one subnet, its gateway registered."""
+    """A namespace with one subnet and its registered gateway."""
     entry.made(entry.put_subnet(S, gateway="10.0.0.1", dhcp_ranges=dhcp("10.0.0.10..10.0.0.19")))
     entry.made(entry.put_ip("10.0.0.1", hostname="vnet0-gw", mac=mac(255), gateway=True))
     return entry
 
 
-def test_an_address_is_held_with_all_that_pve_knows(subnet):
+def test_an_address_is_held_with_everything_pve_knows(subnet):
     body = subnet.made(subnet.put_ip("10.0.0.9", **GUEST, vnet="vnet0"))
-    told = {
+    shown = {
         key: body[key] for key in ("address", "ip_version", "namespace", "status", "type", "dns_name", "mac", "vmid")
     }
-    assert told == {
+    assert shown == {
         "address": "10.0.0.9/24",
         "ip_version": 4,
         "namespace": subnet.name,
@@ -40,13 +40,13 @@ def test_an_address_inside_a_dhcp_range_is_of_type_dhcp(subnet):
 
 
 @pytest.mark.parametrize("known", [{"mac": mac(9)}, {"vmid": 109}, {"hostname": "web9"}])
-def test_the_same_guest_asks_again_with_news(subnet, known):
+def test_the_same_guest_asks_again_with_changed_data(subnet, known):
     first = subnet.made(subnet.put_ip("10.0.0.9", **known))
     again = subnet.made(subnet.put_ip("10.0.0.9", **{**known, "hostname": "web9"}), 200)
     assert (again["id"], again["hostname"]) == (first["id"], "web9")
 
 
-def test_who_is_nobody_is_the_same_nobody(subnet):
+def test_an_anonymous_guest_is_the_same_anonymous_guest(subnet):
     subnet.made(subnet.put_ip("10.0.0.9"))
     assert subnet.put_ip("10.0.0.9").status == 200
     assert subnet.put_ip("10.0.0.9", hostname="web9").status == 409
@@ -62,7 +62,7 @@ def test_another_guest_is_told_who_holds_it(subnet, other):
     assert "address 10.0.0.9/24 is held by guest Web9" in sentence
 
 
-def test_a_guest_does_not_become_the_gateway_nor_the_gateway_a_guest(subnet):
+def test_a_guest_does_not_become_the_gateway_or_vice_versa(subnet):
     subnet.made(subnet.put_ip("10.0.0.9", **GUEST))
     assert refusal(subnet.put_ip("10.0.0.9", **GUEST, gateway=True))[:2] == (409, "address_taken")
     status, code, sentence = refusal(subnet.put_ip("10.0.0.1", mac=mac(255), hostname="vnet0-gw"))
@@ -70,13 +70,13 @@ def test_a_guest_does_not_become_the_gateway_nor_the_gateway_a_guest(subnet):
     assert "10.0.0.1/24 is held by a gateway" in sentence
 
 
-def test_one_mac_holds_one_address_of_a_subnet_but_of_each_family(subnet):
+def test_a_mac_holds_one_address_per_subnet_and_family(subnet):
     subnet.made(subnet.put_subnet(V6))
     subnet.made(subnet.put_ip("10.0.0.9", **GUEST))
     subnet.made(subnet.put_ip("2001:db8::9", **GUEST))
     status, code, sentence = refusal(subnet.put_ip("10.0.0.8", **GUEST))
     assert (status, code) == (409, "conflict")
-    assert f"mac {mac(9)} holds 10.0.0.9/24 of 10.0.0.0/24 already" in sentence
+    assert f"mac {mac(9)} already holds 10.0.0.9/24 in 10.0.0.0/24" in sentence
 
 
 def test_the_mac_of_the_vnet_may_hold_several_gateways(subnet):
@@ -87,7 +87,7 @@ def test_the_mac_of_the_vnet_may_hold_several_gateways(subnet):
     assert list(subnet.held()["addresses"]) == ["10.0.0.2/24"]
 
 
-def test_found_by_mac_in_its_zone_alone(subnet):
+def test_found_by_mac_only_in_its_zone(subnet):
     subnet.made(subnet.put_subnet(V6))
     for ip in ("10.0.0.9", "2001:db8::9"):
         subnet.made(subnet.put_ip(ip, **GUEST))
@@ -96,7 +96,7 @@ def test_found_by_mac_in_its_zone_alone(subnet):
         assert (body["ip4"], body["ip6"], len(body["results"])) == ("10.0.0.9", "2001:db8::9", 2)
     nothing = {"ip4": None, "ip6": None, "results": []}
     assert subnet.made(subnet.by_mac(mac(9), zone="simple2"), 200) == nothing
-    assert subnet.made(subnet.by_mac(mac(255)), 200) == nothing, "a gateway is no guest"
+    assert subnet.made(subnet.by_mac(mac(255)), 200) == nothing, "a gateway is not a guest"
     subnet.delete_ip("10.0.0.9")
     assert subnet.made(subnet.by_mac(mac(9)), 200)["ip4"] is None
 
@@ -110,14 +110,14 @@ def test_an_address_changes_its_guest(subnet):
     assert subnet.made(subnet.by_mac(mac(9)), 200)["ip4"] is None
 
 
-def test_a_dns_name_that_people_gave_stays(subnet):
+def test_a_dns_name_set_by_a_person_is_kept(subnet):
     held = subnet.made(subnet.put_ip("10.0.0.9", **GUEST))
     subnet.live.request("PATCH", f"/api/ipam/ip-addresses/{held['id']}/", {"dns_name": "www.example.com"})
     body = subnet.made(subnet.patch_ip("10.0.0.9", hostname="db9"), 200)
     assert (body["hostname"], body["dns_name"]) == ("db9", "www.example.com")
 
 
-def test_a_hostname_that_is_no_dns_name(subnet):
+def test_a_hostname_that_is_not_a_dns_name(subnet):
     body = subnet.made(subnet.put_ip("10.0.0.9", hostname="my guest (old)"))
     assert (body["hostname"], body["dns_name"]) == ("my guest (old)", "")
 
@@ -130,7 +130,7 @@ def test_a_hostname_that_is_no_dns_name(subnet):
         (V6, "2001:db8::", "the anycast address of 2001:db8::/64"),
     ],
 )
-def test_addresses_that_are_no_hosts(entry, subnet_id, ip, what):
+def test_addresses_that_hosts_may_not_use(entry, subnet_id, ip, what):
     entry.made(entry.put_subnet(subnet_id))
     for gateway in (False, True):
         status, code, sentence = refusal(entry.put_ip(ip, gateway=gateway))
@@ -144,13 +144,13 @@ def test_addresses_that_are_no_hosts(entry, subnet_id, ip, what):
     [
         ({"mac": "1"}, "mac 1 is not a MAC address"),
         ({"mac": "BC:24:11:00:00"}, "is not a MAC address"),
-        ({"vmid": 99}, "vmid 99 is not 100 to 999999999"),
-        ({"vmid": 10**9}, "is not 100 to 999999999"),
+        ({"vmid": 99}, "vmid 99 is not between 100 and 999999999"),
+        ({"vmid": 10**9}, "is not between 100 and 999999999"),
         ({"vmid": "many"}, "vmid many is not a whole number"),
         ({"hostname": "h" * 256}, "hostname"),
         ({"hostname": ["web"]}, "hostname"),
         ({"gateway": "perhaps"}, "gateway"),
-        ({"zone": "ninechars"}, "'ninechars' is no PVE id"),
+        ({"zone": "ninechars"}, "'ninechars' is not a valid PVE ID"),
     ],
 )
 def test_bad_input_changes_nothing(subnet, body, sentence):
@@ -163,21 +163,21 @@ def test_bad_input_changes_nothing(subnet, body, sentence):
 
 
 @pytest.mark.parametrize("ip", ["10.0.0", "10.0.0.256", "gateway", "10.0.0.9-24", "1"])
-def test_what_is_no_address(subnet, ip):
+def test_invalid_addresses(subnet, ip):
     for answer in (subnet.put_ip(ip), subnet.patch_ip(ip), subnet.delete_ip(ip)):
         status, code, sentence = refusal(answer)
-        assert (status, code, sentence) == (400, "invalid", f"ip '{ip}' is not an IP address")
+        assert (status, code, sentence) == (400, "invalid", f"ip {ip} is not an IP address (no mask, no hostname)")
 
 
 @pytest.mark.parametrize("ip", ["10.0.1.9", "2001:db8::9"])
 def test_an_address_outside_every_subnet(subnet, ip):
     status, code, sentence = refusal(subnet.put_ip(ip))
     assert (status, code) == (404, "not_found")
-    assert sentence == f"zone simple1 has no subnet with address {ip}"
+    assert sentence == f"zone simple1 has no subnet containing address {ip}"
     assert subnet.delete_ip(ip).status == 204
 
 
-def test_a_full_range_is_told_apart_from_a_full_subnet(subnet):
+def test_a_full_range_is_distinguished_from_a_full_subnet(subnet):
     bounds = {"range_start": "10.0.0.10", "range_end": "10.0.0.11"}
     for n in (1, 2):
         subnet.made(subnet.next_free_ip(S, mac=mac(n), **bounds))
@@ -187,13 +187,13 @@ def test_a_full_range_is_told_apart_from_a_full_subnet(subnet):
     assert subnet.made(subnet.next_free_ip(S, mac=mac(3)))["address"] == "10.0.0.2/24"
 
 
-def test_the_subnet_is_deleted_when_its_guests_are_gone(subnet):
+def test_the_subnet_is_deleted_once_its_guests_are_gone(subnet):
     for n in (1, 2):
         subnet.made(subnet.next_free_ip(S, mac=mac(n), range_start="10.0.0.10", range_end="10.0.0.19"))
     before = subnet.held()
     status, code, sentence = refusal(subnet.delete_subnet(S))
     assert (status, code) == (409, "subnet_not_empty")
-    assert sentence == "subnet 10.0.0.0/24 is not empty, guest addresses in it: 2, the first 10.0.0.10/24"
+    assert sentence == "subnet 10.0.0.0/24 is not empty: guests hold 2 of its addresses, the first is 10.0.0.10/24"
     assert subnet.held() == before
     for ip in ("10.0.0.10", "10.0.0.11"):
         assert subnet.delete_ip(ip).status == 204

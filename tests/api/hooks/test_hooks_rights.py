@@ -1,4 +1,4 @@
-"""A token with exactly the hooks' rights in one namespace: enough there, each of them needed, nothing elsewhere."""
+"""A token with exactly the hooks' permissions in one namespace: sufficient, all necessary, useless elsewhere."""
 
 import pytest
 
@@ -9,7 +9,7 @@ GUEST = {"mac": mac(1), "hostname": "web1", "zone": "simple1"}
 
 
 def life(network="10.0.0.", cluster="c1"):
-    """Every hook once, and what each of them may do: makes and changes cluster, zone, vnet, ranges, guests."""
+    """Every hook once, with all its effects: creates and changes cluster, zone, vnet, ranges, guests."""
     subnet, at = f"subnets/{network}0-24/", lambda last: f"ips/{network}{last}/"
     bounds = {"start": f"{network}10", "end": f"{network}19"}
     who = {"zone": "simple1", "cluster": cluster}
@@ -37,7 +37,7 @@ def call(entry, method, path, body, token):
     return entry.live.request(method, f"namespaces/{entry.name}/{path}", body, token=token)
 
 
-def test_they_are_enough_for_the_whole_life(limited):
+def test_they_are_enough_for_the_whole_life_cycle(limited):
     assert limited.call("GET", "").body["ready"] is True
     answers = [(step[:2], call(limited, *step, limited.token).status) for step in life("10.1.0.", "enough")]
     assert [entry for entry in answers if entry[1] not in (200, 201, 204)] == []
@@ -45,7 +45,7 @@ def test_they_are_enough_for_the_whole_life(limited):
 
 
 def test_they_are_of_no_use_elsewhere(limited, neighbour):
-    """Two addresses, a prefix and a gateway are there: nothing of it is seen, changed or deleted."""
+    """None of the two addresses, the prefix and the gateway there can be seen, changed or deleted."""
     for method, path, body in life()[:5]:
         assert neighbour.call(method, path, body).status in (200, 201)
     before = neighbour.held()
@@ -59,7 +59,7 @@ def test_they_are_of_no_use_elsewhere(limited, neighbour):
 
 @pytest.mark.parametrize("right", HOOK_RIGHTS)
 def test_each_of_them_is_needed_and_named(limited, right):
-    """The step that needs it is refused with 403 and the right's name, or what may not be seen is not there: 404."""
+    """The step that needs it fails with 403 naming the permission, or with 404 for objects that may not be viewed."""
     token, number = limited.without(right), HOOK_RIGHTS.index(right)
     network, cluster = f"10.2.{number}.", f"lacks{number}"
     refused = []
@@ -68,9 +68,9 @@ def test_each_of_them_is_needed_and_named(limited, right):
         answer = call(limited, *step, token)
         if answer.status >= 400:
             refused.append(answer)
-            assert limited.written() == before, "nothing half written"
+            assert limited.written() == before, "nothing half-written"
             if call(limited, *step, limited.token).status >= 400:
-                assert answer.status == 404, "with all rights the step works, unless an address was not there"
+                assert answer.status == 404, "with all permissions the step works, unless an address did not exist"
     if right == "ipam.view_namespace":
         assert {answer.status for answer in refused} == {404}
     else:
@@ -78,20 +78,20 @@ def test_each_of_them_is_needed_and_named(limited, right):
 
 
 @pytest.mark.parametrize("right", HOOK_RIGHTS[1:])
-def test_the_check_of_a_new_entry_names_what_lacks(limited, right):
+def test_the_check_of_a_new_entry_lists_missing_permissions(limited, right):
     body = call(limited, "GET", "", None, limited.without(right)).body
     assert (body["ready"], body["missing"]) == (False, [right])
     assert body["detail"] == f"the token lacks {right}"
 
 
-def test_a_token_that_may_only_read(limited):
-    """Nautobot's own switch on a token."""
+def test_a_read_only_token(limited):
+    """Nautobot's own "write enabled" flag on a token."""
     code = (
         "from nautobot.users.models import Token\n"
         f"print(Token.objects.create(user=Token.objects.get(key={limited.token!r}).user, write_enabled=False).key)"
     )
     token = limited.live.manage(code).strip()
     body = call(limited, "GET", "", None, token).body
-    assert (body["ready"], body["missing"]) == (False, ["write access of the token"])
+    assert (body["ready"], body["missing"]) == (False, ["write access"])
     refused = call(limited, *life("10.3.0.")[0], token)
-    assert (refused.status, refused.reason) == (403, "this token may only read: it is not write enabled")
+    assert (refused.status, refused.reason) == (403, "this token is not write-enabled")

@@ -1,4 +1,4 @@
-"""Two namespaces with the same prefix, and two clusters on one prefix of one namespace: nobody touches the other."""
+"""Two namespaces with the same prefix, and two clusters sharing a prefix in one namespace, do not interfere."""
 
 import pytest
 
@@ -26,7 +26,7 @@ def set_up(entry):
     entry.put_ip("10.0.0.1", **GATEWAY)
 
 
-def test_two_namespaces_live_the_same_life(entry, neighbour):
+def test_two_namespaces_have_the_same_life_cycle(entry, neighbour):
     both = (entry, neighbour)
     for one in both:
         set_up(one)
@@ -54,12 +54,12 @@ def test_two_clusters_never_collide(alpha, beta):
     set_up(alpha)
     set_up(beta)
     taken = [one.made(one.next_free_ip(S, mac=mac(1), **BOUNDS))["address"] for one in (alpha, beta)]
-    assert taken == ["10.0.0.10/24", "10.0.0.11/24"], "the same MAC in two clusters is two guests"
+    assert taken == ["10.0.0.10/24", "10.0.0.11/24"], "the same MAC in two clusters means two guests"
     assert refusal(beta.put_ip("10.0.0.10", mac=mac(1)))[:2] == (409, "address_taken")
     assert refusal(beta.put_ip("10.0.0.10", mac=mac(2)))[:2] == (409, "address_taken")
 
 
-def test_a_cluster_sees_and_releases_its_own_alone(alpha, beta):
+def test_a_cluster_sees_and_releases_only_its_own(alpha, beta):
     set_up(alpha)
     set_up(beta)
     alpha.made(alpha.next_free_ip(S, mac=mac(1), hostname="a", **BOUNDS))
@@ -96,7 +96,7 @@ def test_the_prefix_goes_with_the_last_cluster_and_the_gateway_passes_on(alpha, 
 
 
 def test_one_cluster_moves_its_gateway_away(alpha, beta):
-    """Each in PVE's order: the subnet, the new gateway, the old one released."""
+    """In PVE's order: update the subnet, register the new gateway, release the old one."""
     set_up(alpha)
     set_up(beta)
     for one in (alpha, beta):
@@ -107,7 +107,7 @@ def test_one_cluster_moves_its_gateway_away(alpha, beta):
         assert list(one.held()["addresses"]) == left
 
 
-def test_the_ranges_of_one_cluster_do_not_take_those_of_the_other_away(alpha, beta):
+def test_removing_ranges_of_one_cluster_keeps_those_of_the_other(alpha, beta):
     set_up(alpha)
     set_up(beta)
     alpha.made(alpha.put_subnet(S, dhcp_ranges=dhcp("10.0.0.30..10.0.0.39")), 200)
@@ -127,7 +127,7 @@ def test_an_adopted_prefix_outlives_both(alpha, beta):
     assert alpha.held()["prefixes"] == ["10.0.0.0/24"]
 
 
-def test_a_cluster_nobody_knows_holds_nothing(alpha):
+def test_an_unknown_cluster_holds_nothing(alpha):
     set_up(alpha)
     stranger = alpha.of(cluster="gamma")
     assert stranger.made(stranger.by_mac(mac(1)), 200)["results"] == []

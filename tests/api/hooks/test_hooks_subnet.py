@@ -1,4 +1,4 @@
-"""Subnets: what is stored, DHCP ranges and their differences, point to point, and input that is refused."""
+"""Subnets: stored data, DHCP ranges and changes to them, point-to-point subnets, and rejected input."""
 
 import pytest
 
@@ -8,7 +8,7 @@ S = "10.0.0.0-24"
 V6 = "2001:db8::-64"
 
 
-def test_the_answer_tells_the_subnet_as_it_is_stored(entry):
+def test_the_response_shows_the_subnet_as_stored(entry):
     answer = entry.put_subnet(
         S,
         zone_type="vlan",
@@ -43,7 +43,7 @@ def test_the_core_objects_are_what_core_expects(entry):
     assert (found["role"]["name"], found["is_exclusive"], found["status"]["name"]) == ("DHCP", False, "Active")
 
 
-def test_what_is_left_out_stays_and_null_clears(entry):
+def test_omitted_fields_are_kept_and_null_clears(entry):
     full = {"gateway": "10.0.0.1", "dhcp_ranges": dhcp("10.0.0.10..10.0.0.19"), "snat": True, "dns_zone_prefix": "adm"}
     before = entry.made(entry.put_subnet(S, zone_type="evpn", **full))
     assert entry.made(entry.put_subnet(S), 200) == before
@@ -56,7 +56,7 @@ def test_what_is_left_out_stays_and_null_clears(entry):
     assert [zone["type"] for zone in zones] == ["simple"]
 
 
-def test_ranges_are_compared_and_their_addresses_stay(entry):
+def test_ranges_are_compared_and_their_addresses_kept(entry):
     entry.made(entry.put_subnet(S, dhcp_ranges=dhcp("10.0.0.10..10.0.0.19", "10.0.0.30..10.0.0.39")))
     for last in (10, 15, 30):
         entry.made(entry.put_ip(f"10.0.0.{last}", mac=mac(last)))
@@ -68,14 +68,14 @@ def test_ranges_are_compared_and_their_addresses_stay(entry):
     assert held["ranges"] == wanted
     assert list(held["addresses"]) == ["10.0.0.10/24", "10.0.0.15/24", "10.0.0.30/24"]
     after = {item["start_host"]: item["id"] for item in ranges_of(entry)}
-    assert after["10.0.0.30"] == before["10.0.0.30"], "an unchanged range is not made anew"
+    assert after["10.0.0.30"] == before["10.0.0.30"], "an unchanged range is not recreated"
 
 
 def ranges_of(entry):
     return entry.live.request("GET", f"/api/ipam/ip-address-ranges/?namespace={entry.id}").body["results"]
 
 
-def test_ranges_of_an_ipv6_subnet_in_any_spelling(entry):
+def test_ranges_of_an_ipv6_subnet_in_any_notation(entry):
     answer = entry.put_subnet(
         V6, gateway="2001:DB8:0::0001", dhcp_ranges=[{"start": "2001:db8::0a", "end": "2001:0db8::FF"}]
     )
@@ -99,7 +99,7 @@ def test_point_to_point_with_the_gateway_outside(entry, subnet, ip, gateway):
     assert entry.held() == NOTHING
 
 
-def test_the_gateway_may_be_the_point_itself(entry):
+def test_the_gateway_may_be_the_only_address(entry):
     entry.made(entry.put_subnet("10.0.0.7-32", gateway="10.0.0.7"))
     entry.made(entry.put_ip("10.0.0.7", gateway=True))
     assert entry.delete_subnet("10.0.0.7-32").status == 204
@@ -123,31 +123,31 @@ def test_subnets_of_a_namespace_never_overlap(entry, other):
     assert f"subnet {other.replace('-', '/')} overlaps 10.0.0.0/24 of vnet simple1/vnet0" in sentence
     assert refusal(entry.put_subnet(other, zone="simple2"))[:2] == (409, "conflict")
     assert entry.held() == before
-    assert entry.put_subnet("10.0.1.0-24", vnet="vnet1").status == 201, "next to each other they are fine"
+    assert entry.put_subnet("10.0.1.0-24", vnet="vnet1").status == 201, "adjacent subnets are fine"
 
 
 BAD_SUBNETS = [
     ("range outside", {"dhcp_ranges": dhcp("10.0.1.1..10.0.1.9")}, "dhcp_ranges 10.0.1.1-10.0.1.9 is outside"),
-    ("range half outside", {"dhcp_ranges": dhcp("10.0.0.250..10.0.1.9")}, "is outside 10.0.0.0/24"),
+    ("range partly outside", {"dhcp_ranges": dhcp("10.0.0.250..10.0.1.9")}, "is outside 10.0.0.0/24"),
     ("range reversed", {"dhcp_ranges": dhcp("10.0.0.9..10.0.0.1")}, "10.0.0.9-10.0.0.1 ends before it starts"),
     ("ranges overlap", {"dhcp_ranges": dhcp("10.0.0.1..10.0.0.9", "10.0.0.9..10.0.0.20")}, "overlaps the one before"),
     ("the same range twice", {"dhcp_ranges": dhcp("10.0.0.1..10.0.0.9", "10.0.0.1..10.0.0.9")}, "overlaps"),
     ("range of the other family", {"dhcp_ranges": dhcp("::1..::9")}, "dhcp_ranges ::1 is IPv6, 10.0.0.0/24 is IPv4"),
     ("range without end", {"dhcp_ranges": [{"start": "10.0.0.1"}]}, "end"),
-    ("range of words", {"dhcp_ranges": dhcp("first..last")}, "start first is not an IP address"),
-    ("ranges as text", {"dhcp_ranges": "10.0.0.1-10.0.0.9"}, "dhcp_ranges"),
-    ("gateway outside", {"gateway": "10.0.1.1"}, "gateway 10.0.1.1 is no usable address of 10.0.0.0/24"),
-    ("gateway is the network", {"gateway": "10.0.0.0"}, "gateway 10.0.0.0 is no usable address"),
-    ("gateway is the broadcast", {"gateway": "10.0.0.255"}, "gateway 10.0.0.255 is no usable address"),
+    ("range as text", {"dhcp_ranges": dhcp("first..last")}, "start first is not an IP address"),
+    ("ranges as one string", {"dhcp_ranges": "10.0.0.1-10.0.0.9"}, "dhcp_ranges"),
+    ("gateway outside", {"gateway": "10.0.1.1"}, "gateway 10.0.1.1 is not a usable address of 10.0.0.0/24"),
+    ("gateway is the network", {"gateway": "10.0.0.0"}, "gateway 10.0.0.0 is not a usable address"),
+    ("gateway is the broadcast", {"gateway": "10.0.0.255"}, "gateway 10.0.0.255 is not a usable address"),
     ("gateway of the other family", {"gateway": "2001:db8::1"}, "gateway 2001:db8::1 is IPv6"),
     ("gateway with a mask", {"gateway": "10.0.0.1/24"}, "gateway 10.0.0.1/24 is not an IP address"),
-    ("zone of 9 characters", {"zone": "ninechars"}, "'ninechars' is no PVE id"),
-    ("vnet of 9 characters", {"vnet": "ninechars"}, "'ninechars' is no PVE id"),
-    ("zone with a hyphen", {"zone": "zone-1"}, "'zone-1' is no PVE id"),
+    ("zone of 9 characters", {"zone": "ninechars"}, "'ninechars' is not a valid PVE ID"),
+    ("vnet of 9 characters", {"vnet": "ninechars"}, "'ninechars' is not a valid PVE ID"),
+    ("zone with a hyphen", {"zone": "zone-1"}, "'zone-1' is not a valid PVE ID"),
     ("no zone", {"zone": None}, "zone"),
     ("no vnet", {"vnet": ""}, "vnet"),
     ("an unknown zone type", {"zone_type": "mesh"}, "mesh"),
-    ("snat as a word", {"snat": "perhaps"}, "snat"),
+    ("snat not a boolean", {"snat": "perhaps"}, "snat"),
     ("a long cluster name", {"cluster": "c" * 256}, "cluster"),
     ("a long dns prefix", {"dns_zone_prefix": "d" * 256}, "dns_zone_prefix"),
 ]
@@ -181,7 +181,7 @@ def refusal_of_field(answer):
         ("2001:db8::-129", "is not of the form"),
     ],
 )
-def test_what_is_no_subnet(entry, subnet, sentence):
+def test_invalid_subnets(entry, subnet, sentence):
     for answer in (entry.put_subnet(subnet), entry.delete_subnet(subnet), entry.next_free_ip(subnet)):
         status, code, said = refusal(answer)
         assert (status, code) == (400, "invalid")
@@ -189,13 +189,13 @@ def test_what_is_no_subnet(entry, subnet, sentence):
 
 
 @pytest.mark.parametrize("body", [[], "text", 7, b"{", b"\xff\xfe", b'{"zone": "simple1", "vnet": "vnet\\u0000"}'])
-def test_a_body_that_is_no_object(entry, body):
+def test_a_body_that_is_not_an_object(entry, body):
     answer = entry.live.request("PUT", f"namespaces/{entry.name}/subnets/{S}/", body)
     assert refusal(answer)[:2] == (400, "invalid")
 
 
-def test_a_change_that_fails_late_is_undone_altogether(entry):
-    """The gateway, the flags and the first range are written before the second range is found to be taken."""
+def test_a_change_that_fails_late_is_rolled_back(entry):
+    """The gateway, the flags and the first range are written before the second range turns out to be taken."""
     before = entry.made(entry.put_subnet(S, gateway="10.0.0.1", dhcp_ranges=dhcp("10.0.0.10..10.0.0.19")))
     entry.range("10.0.0.50", "10.0.0.59")
     wanted = dhcp("10.0.0.30..10.0.0.39", "10.0.0.55..10.0.0.69")

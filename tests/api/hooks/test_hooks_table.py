@@ -1,6 +1,6 @@
 """Each hook in each situation: new, repeated, conflicting, missing, not permitted, the same in another namespace.
 
-A refused call leaves everything as it was, and no call touches the other namespace.
+A refused call changes nothing, and no call affects the other namespace.
 """
 
 import pytest
@@ -98,7 +98,7 @@ def test_another_namespace_has_the_same(entry, neighbour, before, call):
 
 
 @pytest.mark.parametrize(("before", "call"), FIRST)
-def test_a_namespace_that_is_not_there(entry, before, call):
+def test_a_namespace_that_does_not_exist(entry, before, call):
     method, path, body = call
     answer = entry.live.request(method, f"namespaces/{entry.name}-none/{path}", body)
     status, code, sentence = refusal(answer)
@@ -107,7 +107,7 @@ def test_a_namespace_that_is_not_there(entry, before, call):
 
 
 @pytest.mark.parametrize(("before", "call"), FIRST)
-def test_nobody_and_a_stranger(entry, live, before, call):
+def test_no_token_and_a_user_without_permissions(entry, live, before, call):
     play(entry, before)
     earlier = entry.held()
     method, path, body = call

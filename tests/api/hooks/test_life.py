@@ -1,7 +1,7 @@
-"""The whole life of subnets and guests as PVE plays it, through each client, in two namespaces at once.
+"""The whole life cycle of subnets and guests as driven by PVE, through each client, in two namespaces at once.
 
-At every checkpoint Nautobot holds exactly what PVE holds. The addresses stand in the script, so that all three
-clients come to the same state.
+At every checkpoint, Nautobot holds exactly what PVE holds. The script names the addresses, so that all three clients
+reach the same state.
 """
 
 from contextlib import ExitStack
@@ -21,7 +21,7 @@ def guest(number):
 
 
 class PVE:
-    """What PVE holds, and the order in which it calls the hooks."""
+    """The state on the PVE side, and the order in which PVE calls the hooks."""
 
     def __init__(self, hooks, versions):
         self.hooks = hooks
@@ -57,7 +57,7 @@ class PVE:
         self.nets[version] = net
 
     def start(self, number):
-        """Range after range until one has an address; returns the last parts of the addresses."""
+        """Try range after range until one has a free address; returns the last octets of the addresses."""
         for net in self.nets.values():
             taken = (self.hooks.next_in_range(net, interval, guest(number)) for interval in net.ranges)
             ip = next(filter(None, taken)) if net.ranges else self.hooks.next_in_subnet(net, guest(number))
@@ -83,7 +83,7 @@ class PVE:
             del self.nets[version], self.held[net.gateway]
 
     def state(self):
-        """What Nautobot must hold, in the form of `Entry.held`, as far as this client can tell it."""
+        """What Nautobot must hold, in the form of `Entry.held`, as far as this client transmits it."""
         addresses = {}
         for ip, who in self.held.items():
             mask = next(net.mask for version, net in self.nets.items() if (":" in ip) == (version == 6))
@@ -128,7 +128,7 @@ def life(pve):
     yield "a guest"
     assert pve.start(2) == ["11"] * both
     assert pve.start(3) == ["20"] * both, "the first range is full"
-    assert pve.start(1) == ["10"] * both, "asked once more, as after a time-out"
+    assert pve.start(1) == ["10"] * both, "requested again, as after a timeout"
     yield "guests in both ranges"
     pve.take(4, "50")
     yield "an explicit address"
@@ -137,17 +137,17 @@ def life(pve):
     yield "another gateway"
     for version in pve.versions:
         pve.change_ranges(version, "20..25", "30..39")
-    yield "other ranges, their addresses stay"
+    yield "other ranges, addresses are kept"
     assert pve.start(5) == ["21"] * both
     with pytest.raises(Refused):
         pve.delete()
-    yield "not deleted with guests"
+    yield "not deleted while it has guests"
     for number in (1, 2, 3, 4, 5):
         pve.stop(number)
     yield "emptied"
     for version in pve.versions:
         pve.change_ranges(version)
-    assert pve.start(6) == ["1"] * both, "without ranges the first free address"
+    assert pve.start(6) == ["1"] * both, "without ranges, the first free address"
     yield "a guest without ranges"
     pve.stop(6)
     pve.delete()

@@ -1,1 +1,1 @@
-"""The next-free-IP: which address it finds, what a request may say, who may ask, what a repetition gets."""
+"""Next free IP: which address is found, valid requests, permissions, and repeated requests."""

@@ -1,4 +1,4 @@
-"""Fixtures of the next-free-IP tests."""
+"""Fixtures for the next-free-IP tests."""
 
 import pytest
 

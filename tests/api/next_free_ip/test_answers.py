@@ -1,4 +1,4 @@
-"""What an allocation is answered with: one object or a list, the three URLs, statuses and the core object behind."""
+"""Responses to an allocation: one object or a list, the three URLs, statuses and the underlying core object."""
 
 import uuid
 
@@ -37,7 +37,7 @@ def test_the_answer_names_the_address_and_the_guest(network):
     }
 
 
-def test_the_address_is_there_for_core(network):
+def test_core_knows_the_address(network):
     network.prefix("10.0.0.0/24")
     answer = network.post(SUBNET)
     core = network.live.request("GET", f"/api/ipam/ip-addresses/{answer.body['id']}/?depth=1").body
@@ -50,11 +50,11 @@ def test_the_address_is_there_for_core(network):
 
 
 @pytest.mark.parametrize("body", [{}, b""], ids=["empty object", "no body"])
-def test_nothing_needs_to_be_said(network, body):
+def test_an_empty_request_is_enough(network, body):
     network.prefix("10.0.0.0/24")
     answer = network.post(SUBNET, body)
     assert (answer.status, answer.body["address"], answer.body["mac"]) == (201, "10.0.0.1/24", None)
-    assert network.written()[1] == 0, "nobody was named: there is nothing to keep in an allocation"
+    assert network.written()[1] == 0, "no guest was named, so no allocation is needed"
 
 
 def test_three_urls_for_one_subnet(network):
@@ -94,7 +94,7 @@ def test_a_list_of_one_is_answered_with_a_list(network):
     assert network.taken(SUBNET, [{}]) == ["10.0.0.1"]
 
 
-def test_a_list_is_taken_as_a_whole_or_not_at_all(network):
+def test_a_list_is_all_or_nothing(network):
     network.prefix("10.0.0.0/29")
     before = network.written()
     answer = network.post("10.0.0.0-29", [{"vmid": 100 + number} for number in range(7)])
@@ -113,7 +113,7 @@ def test_a_long_list_over_many_gaps(network):
     assert network.taken("10.0.0.0-26", [{}] * len(expected)) == expected
 
 
-def test_the_address_has_the_length_of_its_subnet_also_from_a_child_pool(network):
+def test_the_address_has_the_length_of_its_subnet_even_in_a_child_pool(network):
     network.prefix("10.0.0.0/24")
     pool = network.prefix("10.0.0.64/26", type="pool")
     answer = network.post(SUBNET, {"range_start": "10.0.0.64"})

@@ -1,4 +1,4 @@
-"""The core fields of the address that an allocation may name, and what they are when it does not."""
+"""The core fields of an address that an allocation may set, and their defaults."""
 
 import pytest
 
@@ -88,7 +88,7 @@ def test_role_tenant_description_tags_and_custom_fields(network):
     silent = core(network, network.post(SUBNET))
     assert silent["custom_fields"][field["key"]] == "left out"
     assert (silent["role"], silent["tenant"], silent["tags"]) == (None, None, [])
-    # The live server is shared: a custom field with a default would go on to every other test's addresses.
+    # The live server is shared: a custom field with a default would end up on the addresses of every other test.
     network.live.request("DELETE", f"/api/extras/custom-fields/{field['id']}/")
 
 
@@ -103,13 +103,13 @@ def test_role_tenant_description_tags_and_custom_fields(network):
         (None, ""),
     ],
 )
-def test_a_hostname_becomes_the_dns_name_where_it_is_a_valid_one(network, hostname, dns_name):
+def test_a_hostname_becomes_the_dns_name_if_valid(network, hostname, dns_name):
     answer = network.post(SUBNET, {"hostname": hostname})
     assert (answer.status, answer.body["hostname"], answer.body["dns_name"]) == (201, hostname or "", dns_name)
     assert core(network, answer)["dns_name"] == dns_name
 
 
-def test_the_guest_is_kept_in_an_allocation(network):
+def test_the_guest_is_stored_in_an_allocation(network):
     answer = network.post(SUBNET, {"mac": "bc24.1100.0001", "vmid": "101", "hostname": "web1"})
     found = network.live.request("GET", f"allocations/?ip_address={answer.body['id']}&depth=0").body["results"]
     assert [(item["mac"], item["vmid"], item["hostname"], item["is_gateway"]) for item in found] == [
@@ -117,7 +117,7 @@ def test_the_guest_is_kept_in_an_allocation(network):
     ]
 
 
-def test_empty_and_null_fields_are_as_if_not_given(network):
+def test_empty_and_null_fields_count_as_omitted(network):
     nothing = {"mac": None, "vmid": None, "hostname": None, "cluster": None, "zone": None, "role": None, "tenant": None}
     answer = network.post(SUBNET, {**nothing, "description": None, "dns_name": "", "tags": []})
     assert (answer.status, answer.body["mac"], answer.body["vmid"]) == (201, None, None)

@@ -1,4 +1,4 @@
-"""Where a request looks: bounds, several ranges, offset, exclusions, IP address ranges; in query and body."""
+"""Where a request searches: bounds, several ranges, offset, exclusions, IP address ranges; in query and body."""
 
 import pytest
 
@@ -31,13 +31,13 @@ def test_one_bound_alone(network, bounds, expected):
     assert network.shown(SUBNET, **bounds) == [expected[:-1] + str(int(expected[-1]) + 1)]
 
 
-def test_bounds_at_the_ends_of_the_prefix_leave_out_what_no_host_may_use(network):
+def test_bounds_at_the_ends_of_the_prefix_skip_addresses_hosts_may_not_use(network):
     assert network.taken(SUBNET, {"range_start": "10.0.0.0", "range_end": "10.0.0.5"}) == "10.0.0.1"
     assert network.taken(SUBNET, {"range_start": "10.0.0.254", "range_end": "10.0.0.255"}) == "10.0.0.254"
     assert network.post(SUBNET, {"range_start": "10.0.0.255", "range_end": "10.0.0.255"}).status == 409
 
 
-def test_null_bounds_are_none(network):
+def test_null_bounds_are_ignored(network):
     assert network.taken(SUBNET, {"range_start": None, "range_end": None}) == "10.0.0.1"
 
 
@@ -54,7 +54,7 @@ def test_offset_counts_free_addresses_across_ranges(network):
     assert network.taken(SUBNET, {"ranges": ranges, "offset": 3}) == "10.0.0.11"
 
 
-def test_an_address_that_two_ranges_share_counts_once(network):
+def test_an_address_in_two_ranges_counts_once(network):
     ranges = [{"start": "10.0.0.20", "end": "10.0.0.21"}, {"start": "10.0.0.20", "end": "10.0.0.23"}]
     assert network.taken(SUBNET, [{"ranges": ranges}] * 4) == [f"10.0.0.{host}" for host in (20, 21, 22, 23)]
 
@@ -66,7 +66,7 @@ def test_offset_skips_free_addresses_only(network):
     assert network.taken(SUBNET, {}, {"offset": "1"}) == "10.0.0.5"
 
 
-def test_an_offset_behind_the_last_free_address_finds_none(network):
+def test_an_offset_beyond_the_last_free_address_finds_none(network):
     bounds = {"range_start": "10.0.0.10", "range_end": "10.0.0.12"}
     assert network.taken(SUBNET, {**bounds, "offset": 2}) == "10.0.0.12"
     answer = network.post(SUBNET, {**bounds, "offset": 2})
@@ -93,7 +93,7 @@ def test_an_exclusion_outside_the_prefix_changes_nothing(network):
     assert network.taken(SUBNET, {"exclude": ["192.0.2.0/24", "2001:db8::/32", "10.0.0.0-10.0.0.1"]}) == "10.0.0.2"
 
 
-def test_addresses_of_ranges_are_kept_for_those_who_ask(network):
+def test_addresses_in_ranges_are_only_for_requests_with_bounds(network):
     ordinary = network.range("10.0.0.1", "10.0.0.9")
     assert network.taken(SUBNET) == "10.0.0.10"
     assert network.taken(SUBNET, {"range_start": "10.0.0.1"}) == "10.0.0.1"
@@ -101,7 +101,7 @@ def test_addresses_of_ranges_are_kept_for_those_who_ask(network):
     assert network.taken(f"ip-address-ranges/{ordinary['id']}/next-free-ip/") == "10.0.0.2"
 
 
-def test_exclusive_ranges_are_closed_to_everybody(network):
+def test_exclusive_ranges_are_never_used(network):
     closed = network.range("10.0.0.1", "10.0.0.9", is_exclusive=True)
     assert network.taken(SUBNET, {"range_start": "10.0.0.1"}) == "10.0.0.10"
     answer = network.post(f"ip-address-ranges/{closed['id']}/next-free-ip/")
@@ -109,7 +109,7 @@ def test_exclusive_ranges_are_closed_to_everybody(network):
     assert network.shown(f"ip-address-ranges/{closed['id']}/next-free-ip/") == []
 
 
-def test_child_networks_are_other_subnets_and_child_pools_are_not(network):
+def test_child_networks_are_separate_subnets_but_child_pools_are_not(network):
     network.prefix("10.0.0.0/29")
     network.prefix("10.0.0.8/30", type="container")
     network.prefix("10.0.0.12/30", type="pool")
@@ -124,7 +124,7 @@ def test_the_same_address_in_another_namespace_does_not_matter(live, network):
     assert [other.taken(SUBNET), network.taken(SUBNET)] == ["10.0.0.1", "10.0.0.1"]
 
 
-def test_bounds_may_stand_in_the_query_of_a_post(network):
+def test_bounds_may_be_in_the_query_of_a_post(network):
     query = {"range_start": "10.0.0.50", "range_end": "10.0.0.60", "offset": 1, "exclude": "10.0.0.50"}
     assert network.taken(SUBNET, {"vmid": 100}, query) == "10.0.0.52"
 
@@ -143,12 +143,12 @@ def test_query_and_body_may_agree_and_complete_each_other(network):
         ({"exclude": ["2001:db8::1"]}, {"exclude": "2001:db8:0:0::1/128"}),
     ],
 )
-def test_two_spellings_of_one_value_agree(network, body, query):
+def test_two_notations_of_one_value_agree(network, body, query):
     network.prefix("2001:db8::/64")
     assert network.post("2001:db8::-64", body, query).status == 201
 
 
-def test_a_range_narrows_what_bounds_may_name(network):
+def test_bounds_are_limited_to_the_range(network):
     dhcp = network.range("10.0.0.100", "10.0.0.149")
     url = f"ip-address-ranges/{dhcp['id']}/next-free-ip/"
     assert network.taken(url) == "10.0.0.100"

@@ -21,7 +21,7 @@ import pytest
          ["ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"]),
     ],
 )  # fmt: skip
-def test_all_that_hosts_may_use_and_nothing_else(network, prefix, type_, expected):
+def test_all_addresses_that_hosts_may_use_and_no_others(network, prefix, type_, expected):
     network.prefix(prefix, type=type_)
     subnet = prefix.replace("/", "-")
     assert network.shown(subnet, limit=10) == expected
@@ -32,7 +32,7 @@ def test_all_that_hosts_may_use_and_nothing_else(network, prefix, type_, expecte
     assert network.addresses() == [f"{host}/{length}" for host in expected]
 
 
-def test_a_pool_around_the_ends_of_its_subnet_does_not_open_them(network):
+def test_a_pool_at_the_ends_of_its_subnet_does_not_make_them_usable(network):
     network.prefix("10.0.0.0/29")
     network.prefix("10.0.0.0/30", type="pool")
     network.prefix("10.0.0.4/30", type="pool")
@@ -53,7 +53,7 @@ def test_ipv6_is_answered_in_canonical_form(network):
     assert network.get("2001:db8::-64", body).body == [{"address": "2001:db8::a0:0:0:10/64", "ip_version": 6}]
 
 
-def test_a_whole_ipv6_subnet_is_no_work(network):
+def test_a_whole_ipv6_subnet_is_cheap(network):
     network.prefix("2001:db8::/64")
     last = "2001:db8::ffff:ffff:ffff:ffff"
     assert network.taken("2001:db8::-64", {"offset": 2**64 - 2}) == last

@@ -1,4 +1,4 @@
-"""Every way to be wrong: status, code, a sentence that is also the reason phrase, and nothing written."""
+"""All kinds of errors: status, code, a sentence that is also the reason phrase, and nothing written."""
 
 import re
 
@@ -11,7 +11,7 @@ SUBNET, SUBNET6, SMALL = "10.0.0.0-24", "2001:db8::-64", "10.0.1.0-29"
 
 @pytest.fixture(scope="module")
 def network(live):
-    """Two subnets with some addresses, and a small one with three that are free."""
+    """Two subnets with some addresses, and a small one with three free addresses."""
     network = Network(live)
     network.prefix("10.0.0.0/24")
     network.prefix("2001:db8::/64")
@@ -22,14 +22,14 @@ def network(live):
 
 @pytest.fixture(scope="module")
 def elsewhere(live):
-    """A namespace with a prefix that the first has not."""
+    """A namespace with a prefix that the first one does not have."""
     network = Network(live)
     network.prefix("192.0.2.0/24")
     return network
 
 
 def refused(network, answer, status, code, *named):
-    """The answer is that error, and its one sentence names all that is `named`."""
+    """Check that the response is this error, and that its single sentence contains everything in `named`."""
     assert (answer.status, answer.body.get("code")) == (status, code), answer.body
     detail = answer.body["detail"]
     assert detail.isascii()
@@ -39,29 +39,29 @@ def refused(network, answer, status, code, *named):
         assert part in answer.reason
 
 
-#: body, query, what the sentence must name
+#: body, query, what the sentence must contain
 BAD_REQUESTS = {
     "start after end": ({"range_start": "10.0.0.9", "range_end": "10.0.0.3"}, {}, ["range_start 10.0.0.9", "10.0.0.3"]),
     "start outside": ({"range_start": "10.0.2.9"}, {}, ["range_start 10.0.2.9", "10.0.0.0/24"]),
     "end outside": ({"range_end": "10.0.1.0"}, {}, ["range_end 10.0.1.0", "10.0.0.0/24"]),
-    "the other family": ({"range_start": "2001:db8::1"}, {}, ["range_start 2001:db8::1", "IPv6", "IPv4"]),
+    "address of the other family": ({"range_start": "2001:db8::1"}, {}, ["range_start 2001:db8::1", "IPv6", "IPv4"]),
     "mixed families": ({"range_start": "10.0.0.1", "range_end": "::1"}, {}, ["range_end ::1"]),
     "a mapped address": ({"range_start": "::ffff:10.0.0.5"}, {}, ["range_start ::ffff:10.0.0.5"]),
     "a CIDR for an address": ({"range_start": "10.0.0.0/25"}, {}, ["range_start 10.0.0.0/25"]),
-    "a name for an address": ({"range_end": "gateway"}, {}, ["range_end gateway"]),
+    "a hostname for an address": ({"range_end": "gateway"}, {}, ["range_end gateway"]),
     "half an address": ({"range_start": "10.1"}, {}, ["range_start 10.1"]),
     "an address in octal": ({"range_start": "10.0.0.010"}, {}, ["range_start 10.0.0.010"]),
     "a number for an address": ({"range_start": 167772161}, {}, ["range_start 167772161"]),
     "an address with a zone": ({"range_start": "fe80::1%eth0"}, {}, ["range_start fe80::1%eth0"]),
     "an empty address": ({"range_start": ""}, {}, ["range_start"]),
     "bounds in the query": ({}, {"range_start": "10.0.0.9", "range_end": "10.0.0.3"}, ["range_start 10.0.0.9"]),
-    "ranges beside bounds": (
+    "ranges and bounds": (
         {"ranges": [{"start": "10.0.0.5", "end": "10.0.0.6"}], "range_start": "10.0.0.1"}, {}, ["ranges", "range_start"]
     ),
-    "ranges beside bounds in the query": (
+    "ranges and bounds in the query": (
         {"ranges": [{"start": "10.0.0.5", "end": "10.0.0.6"}]}, {"range_end": "10.0.0.9"}, ["ranges", "range_end"]
     ),
-    "no range in ranges": ({"ranges": []}, {}, ["ranges []"]),
+    "an empty list of ranges": ({"ranges": []}, {}, ["ranges []"]),
     "a range without an end": ({"ranges": [{"start": "10.0.0.5"}]}, {}, ["ranges", "end"]),
     "a reversed range": ({"ranges": [{"start": "10.0.0.5", "end": "10.0.0.4"}]}, {}, ["10.0.0.5", "10.0.0.4"]),
     "a range outside": (
@@ -69,7 +69,7 @@ BAD_REQUESTS = {
         {},
         ["ranges", "10.0.1.6"],
     ),
-    "ranges that are none": ({"ranges": 5}, {}, ["ranges"]),
+    "ranges that are a number": ({"ranges": 5}, {}, ["ranges"]),
     "ranges in the query": ({}, {"ranges": "10.0.0.5-10.0.0.6"}, ["ranges"]),
     "offset -1": ({"offset": -1}, {}, ["offset -1"]),
     "offset x": ({"offset": "x"}, {}, ["offset x"]),
@@ -81,18 +81,18 @@ BAD_REQUESTS = {
     "offset -1 in the query": ({}, {"offset": "-1"}, ["offset -1"]),
     "offset 10^30 in the query": ({}, {"offset": str(10**30)}, [f"offset {10**30}"]),
     "an empty offset in the query": ({}, {"offset": ""}, ["offset"]),
-    "an exclusion that is none": ({"exclude": ["10.0.0.1", "x"]}, {}, ["exclude x"]),
+    "an invalid exclusion": ({"exclude": ["10.0.0.1", "x"]}, {}, ["exclude x"]),
     "a reversed exclusion": ({"exclude": ["10.0.0.9-10.0.0.1"]}, {}, ["exclude 10.0.0.9-10.0.0.1"]),
-    "an exclusion of two families": ({"exclude": "10.0.0.9-::1"}, {}, ["exclude 10.0.0.9-::1"]),
-    "an exclusion too long": ({"exclude": ["10.0.0.0/33"]}, {}, ["exclude 10.0.0.0/33"]),
+    "an exclusion with two families": ({"exclude": "10.0.0.9-::1"}, {}, ["exclude 10.0.0.9-::1"]),
+    "an exclusion with an invalid length": ({"exclude": ["10.0.0.0/33"]}, {}, ["exclude 10.0.0.0/33"]),
     "an exclusion that is a number": ({"exclude": [5]}, {}, ["exclude 5"]),
-    "exclusions that are no list": ({"exclude": {"a": 1}}, {}, ["exclude"]),
-    "a wrong exclusion in the query": ({}, {"exclude": ["10.0.0.1", "y"]}, ["exclude y"]),
+    "exclusions that are not a list": ({"exclude": {"a": 1}}, {}, ["exclude"]),
+    "an invalid exclusion in the query": ({}, {"exclude": ["10.0.0.1", "y"]}, ["exclude y"]),
     "a MAC too short": ({"mac": "bc:24:11:00:00"}, {}, ["mac bc:24:11:00:00"]),
     "a MAC too long": ({"mac": "bc:24:11:00:00:01:02"}, {}, ["mac bc:24:11:00:00:01:02"]),
-    "a MAC of wrong digits": ({"mac": "bc:24:11:00:00:0g"}, {}, ["mac bc:24:11:00:00:0g"]),
-    "a MAC of two halves": ({"mac": "bc2411-000001"}, {}, ["mac bc2411-000001"]),
-    "a MAC of mixed signs": ({"mac": "aa:bb-cc:dd-ee:ff"}, {}, ["mac aa:bb-cc:dd-ee:ff"]),
+    "a MAC with invalid digits": ({"mac": "bc:24:11:00:00:0g"}, {}, ["mac bc:24:11:00:00:0g"]),
+    "a MAC in two halves": ({"mac": "bc2411-000001"}, {}, ["mac bc2411-000001"]),
+    "a MAC with mixed separators": ({"mac": "aa:bb-cc:dd-ee:ff"}, {}, ["mac aa:bb-cc:dd-ee:ff"]),
     "a MAC that is a number": ({"mac": 1}, {}, ["mac 1"]),
     "one MAC twice": ([{"mac": "bc:24:11:00:00:01"}, {"mac": "BC2411000001"}], {}, ["mac BC:24:11:00:00:01"]),
     "vmid 99": ({"vmid": 99}, {}, ["vmid 99"]),
@@ -105,22 +105,22 @@ BAD_REQUESTS = {
     "a lone surrogate": ({"status": {"name": "\ud800"}}, {}, ["name", "U+D800"]),
     "a NUL in a custom field": ({"custom_fields": {"x": ["\0"]}}, {}, ["x", "U+0000"]),
     "an unknown status": ({"status": "Nonsense"}, {}, ["status", "Nonsense"]),
-    "a status of other things": ({"status": "Available"}, {}, ["status Available"]),
+    "a status of another model": ({"status": "Available"}, {}, ["status Available"]),
     "a list of statuses": ({"status": ["Active"]}, {}, ["status ['Active']"]),
     "an ambiguous status": ({"status": {}}, {}, ["status", "{}"]),
-    "a status by what it has not": ({"status": {"nonsense": 1}}, {}, ["status", "nonsense"]),
+    "a status by an unknown field": ({"status": {"nonsense": 1}}, {}, ["status", "nonsense"]),
     "a null status": ({"status": None}, {}, ["status"]),
     "an unknown type": ({"type": "nonsense"}, {}, ["type", "nonsense"]),
     "a type of the other family": ({"type": "slaac"}, {}, ["type", "IPv6"]),
-    "a role of other things": ({"role": "DHCP"}, {}, ["role DHCP"]),
+    "a role of another model": ({"role": "DHCP"}, {}, ["role DHCP"]),
     "an unknown tenant": ({"tenant": "Nonsense"}, {}, ["tenant", "Nonsense"]),
     "an unknown tag": ({"tags": [{"name": "Nonsense"}]}, {}, ["tags", "Nonsense"]),
-    "tags that are no list": ({"tags": "Nonsense"}, {}, ["tags"]),
-    "custom fields that are none": ({"custom_fields": 5}, {}, ["custom_fields"]),
-    "a wrong DNS name": ({"dns_name": "two words"}, {}, ["dns_name"]),
+    "tags that are not a list": ({"tags": "Nonsense"}, {}, ["tags"]),
+    "custom fields that are a number": ({"custom_fields": 5}, {}, ["custom_fields"]),
+    "an invalid DNS name": ({"dns_name": "two words"}, {}, ["dns_name"]),
     "a long description": ({"description": "x" * 256}, {}, ["description", "255"]),
     "an unknown field": ({"rang_start": "10.0.0.9"}, {}, ["rang_start"]),
-    "an unknown field of a list": ([{}, {"rang_start": "10.0.0.9"}], {}, ["rang_start"]),
+    "an unknown field in a list": ([{}, {"rang_start": "10.0.0.9"}], {}, ["rang_start"]),
     "an unknown field in the query": ({}, {"rang_start": "10.0.0.9"}, ["rang_start"]),
     "an address": ({"address": "10.0.0.9/24"}, {}, ["address"]),
     "contradicting offsets": ({"offset": 1}, {"offset": "2"}, ["offset", "1 and 2"]),
@@ -147,18 +147,18 @@ RAW_BODIES = {
     "not UTF-8": (b'{"hostname": "\xff"}', ["utf-8"]),
     "not a number": (b'{"vmid": NaN}', ["NaN"]),
     "an endless number": (b'{"vmid": ' + b"9" * 5000 + b"}", ["4300 digits"]),
-    "a text": (b'"text"', ["str"]),
+    "a string": (b'"text"', ["str"]),
     "a null": (b"null", ["No data"]),
     "deep lists": (b"[" * 100_000, ["body", "nested"]),
     "deep objects": (b'{"a":' * 20_000 + b"1" + b"}" * 20_000, ["body", "nested"]),
     "a megabyte": (b'{"description": "' + b"x" * 1_000_000 + b'"}', ["body", "bytes"]),
-    "a megabyte of blanks": (b" " * 1_000_000 + b"{}", ["body", "bytes"]),
+    "a megabyte of spaces": (b" " * 1_000_000 + b"{}", ["body", "bytes"]),
 }
 BAD_PREVIEWS = {
     "limit 0": ({"limit": "0"}, ["limit 0"]),
     "limit -1": ({"limit": "-1"}, ["limit -1"]),
     "limit x": ({"limit": "x"}, ["limit x"]),
-    "limit of more than a page": ({"limit": "1001"}, ["limit 1001", "1000"]),
+    "limit above the page size": ({"limit": "1001"}, ["limit 1001", "1000"]),
     "offset -1": ({"offset": "-1"}, ["offset -1"]),
     "bounds outside": ({"range_start": "10.0.2.0"}, ["range_start 10.0.2.0"]),
     "an unknown field": ({"limits": "3"}, ["limits"]),
@@ -190,7 +190,7 @@ def test_ipv4_bounds_on_an_ipv6_prefix(network):
 
 
 def test_the_field_of_an_error_is_named_as_drf_does(network):
-    assert network.post(SUBNET, {"vmid": 99}).body["vmid"] == ["vmid 99 is not 100 to 999999999"]
+    assert network.post(SUBNET, {"vmid": 99}).body["vmid"] == ["vmid 99 is not between 100 and 999999999"]
     assert network.post(SUBNET, {"offset": 256}).body["offset"][0].startswith("offset 256 is beyond")
 
 
@@ -205,7 +205,7 @@ def test_an_idempotency_key_of_a_wrong_length(network, key):
 @pytest.mark.parametrize(
     "subnet", ["10.0.0.0", "10.0.0.0-", "-24", "10.0.0.0-33", "2001:db8::-129", "x-24", "10-8", "10.0.0.0-24-24"]
 )
-def test_a_url_that_names_no_subnet(network, subnet):
+def test_a_url_without_a_valid_subnet(network, subnet):
     url = f"namespaces/{network.name}/subnets/{subnet}/next-free-ip/"
     refused(network, network.post(url), 400, "invalid", f"subnet '{subnet}'")
 
@@ -228,7 +228,7 @@ def test_what_does_not_exist(network, elsewhere):
         refused(network, network.post(url), 404, "not_found", *named)
         refused(network, network.get(url), 404, "not_found", *named)
         assert (network.written(), elsewhere.written()) == before
-    assert elsewhere.post("192.0.2.0-24").status == 201, "the prefix of the other namespace is there"
+    assert elsewhere.post("192.0.2.0-24").status == 201, "the prefix of the other namespace exists"
 
 
 def test_a_nul_in_the_url(network):
@@ -237,7 +237,7 @@ def test_a_nul_in_the_url(network):
 
 
 @pytest.mark.parametrize("field", ["cluster", "zone"])
-def test_a_caller_who_is_not_known(network, field):
+def test_an_unknown_caller(network, field):
     before = network.written()
     refused(network, network.post(SUBNET, {field: "nobody"}), 404, "not_found", f"{field} nobody")
     assert network.written() == before
@@ -262,13 +262,13 @@ def test_without_a_valid_token(network, token):
     assert network.written() == before
 
 
-def test_a_method_that_is_not_there(network):
+def test_an_unsupported_method(network):
     answer = network.live.request("PUT", network.url(SUBNET), {})
     refused(network, answer, 405, "method_not_allowed", "PUT")
     assert {"GET", "POST"} <= set(re.split(", *", answer.headers["Allow"]))
 
 
-def test_a_body_of_another_kind(network):
+def test_an_unsupported_media_type(network):
     before = network.written()
     answer = network.post(SUBNET, b"vmid=101", headers={"Content-Type": "application/x-www-form-urlencoded"})
     refused(network, answer, 415, "unsupported_media_type", "x-www-form-urlencoded")

@@ -16,7 +16,7 @@ def network(network):
 
 
 def ask(network, body, key, query=(), **options):
-    # Keys are of a user, not of a namespace: the network's name keeps tests apart.
+    # Keys belong to a user, not to a namespace: the network's name keeps tests apart.
     return network.post(SUBNET, body, query, headers={"Idempotency-Key": f"{network.name} {key}"}, **options)
 
 
@@ -57,7 +57,7 @@ def test_a_key_for_another_subnet_is_refused(network):
     assert answer.body["code"] == "idempotency_key_reused"
 
 
-def test_keys_of_two_users_are_two(live, network):
+def test_keys_belong_to_one_user(live, network):
     code = (
         "from nautobot.users.models import Token, User;"
         f"user = User.objects.create_superuser('{network.name}');"
@@ -77,7 +77,7 @@ def test_a_released_address_is_replaced(network):
     assert ask(network, {}, "one").body == again.body
 
 
-def test_a_request_that_failed_may_be_tried_again(network):
+def test_a_failed_request_may_be_retried(network):
     bounds = {"range_start": "10.0.0.9", "range_end": "10.0.0.9"}
     blocker = network.address("10.0.0.9/24")
     assert ask(network, bounds, "one").status == 409

@@ -1,4 +1,4 @@
-"""A MAC that holds an address of the subnet gets that one again, its facts brought up to date."""
+"""A MAC that already holds an address of the subnet gets it again, with updated guest data."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -28,14 +28,14 @@ def network(network):
         " BC:24:11:00:00:01 ",
     ],
 )
-def test_all_spellings_are_one_mac(network, spelling):
+def test_all_notations_are_one_mac(network, spelling):
     first = network.post(SUBNET, {"mac": MAC})
     again = network.post(SUBNET, {"mac": spelling})
     assert (first.status, again.status, again.body["mac"]) == (201, 200, MAC)
     assert again.body == first.body
 
 
-def test_a_repetition_is_answered_as_the_first_and_writes_nothing(network):
+def test_a_repeated_request_gets_the_same_response_and_writes_nothing(network):
     body = {"mac": MAC, "vmid": 101, "hostname": "web1"}
     first = network.post(SUBNET, body)
     before = network.written()
@@ -44,7 +44,7 @@ def test_a_repetition_is_answered_as_the_first_and_writes_nothing(network):
     assert network.written() == before
 
 
-def test_hostname_and_vmid_are_brought_up_to_date(network):
+def test_hostname_and_vmid_are_updated(network):
     first = network.post(SUBNET, {"mac": MAC, "vmid": 101, "hostname": "web1"}).body
     again = network.post(SUBNET, {"mac": MAC, "vmid": 102, "hostname": "Web2"}).body
     assert again == {**first, "vmid": 102, "hostname": "Web2", "dns_name": "web2"}
@@ -54,13 +54,13 @@ def test_hostname_and_vmid_are_brought_up_to_date(network):
     assert silent == again
 
 
-def test_a_dns_name_that_somebody_gave_stays(network):
+def test_a_dns_name_set_by_somebody_is_kept(network):
     first = network.post(SUBNET, {"mac": MAC, "hostname": "web1", "dns_name": "www.example.com"}).body
     again = network.post(SUBNET, {"mac": MAC, "hostname": "web2"}).body
     assert again == {**first, "hostname": "web2", "dns_name": "www.example.com"}
 
 
-def test_inside_the_bounds_the_address_is_kept_and_outside_another_is_taken(network):
+def test_an_address_is_kept_within_the_bounds_and_a_new_one_taken_outside(network):
     inside = {"mac": MAC, "range_start": "10.0.0.100", "range_end": "10.0.0.109"}
     outside = {"mac": MAC, "range_start": "10.0.0.110", "range_end": "10.0.0.119"}
     first, second = network.post(SUBNET, inside), network.post(SUBNET, outside)
@@ -84,20 +84,20 @@ def test_a_full_range_still_gives_back_what_is_held(network):
     assert network.post(SUBNET, {"mac": MAC, **bounds}).body == first.body
 
 
-def test_an_address_in_a_child_pool_is_held_in_the_subnet(network):
+def test_an_address_in_a_child_pool_belongs_to_the_subnet(network):
     network.prefix("10.0.0.64/26", type="pool")
     first = network.post(SUBNET, {"mac": MAC, "range_start": "10.0.0.64", "range_end": "10.0.0.127"})
     assert network.post(SUBNET, {"mac": MAC}).body == first.body
 
 
-def test_an_address_in_a_child_network_is_held_in_another_subnet(network):
+def test_an_address_in_a_child_network_belongs_to_another_subnet(network):
     network.prefix("10.0.0.64/26")
     child = network.post("10.0.0.64-26", {"mac": MAC})
     parent = network.post(SUBNET, {"mac": MAC})
     assert (child.body["address"], parent.status, parent.body["address"]) == ("10.0.0.65/26", 201, "10.0.0.1/24")
 
 
-def test_other_prefixes_families_and_namespaces_are_others(live, network):
+def test_other_prefixes_families_and_namespaces_are_separate(live, network):
     network.prefix("10.0.1.0/24")
     network.prefix("2001:db8::/64")
     other = Network(live)
@@ -128,7 +128,7 @@ def test_a_list_mixes_held_and_new(network):
     assert network.post(SUBNET, [{"mac": MAC}, {"mac": "BC:24:11:00:00:02"}]).status == 200
 
 
-def test_a_failed_list_brings_nothing_up_to_date(network):
+def test_a_failed_list_updates_nothing(network):
     bounds = {"range_start": "10.0.0.100", "range_end": "10.0.0.101"}
     held = network.post(SUBNET, {"mac": MAC, "hostname": "web1", **bounds}).body
     before = network.written()
@@ -146,7 +146,7 @@ def test_simultaneous_requests_of_one_mac_get_one_address(network):
     assert network.addresses() == ["10.0.0.1/24"]
 
 
-def test_lists_with_the_same_macs_in_another_order_do_not_lock_each_other_out(network):
+def test_lists_with_the_same_macs_in_different_order_do_not_deadlock(network):
     macs = [{"mac": f"BC:24:11:00:01:{number:02X}"} for number in range(6)]
     with ThreadPoolExecutor(8) as pool:
         asked = [pool.submit(network.post, SUBNET, macs if number % 2 else macs[::-1]) for number in range(8)]

@@ -1,4 +1,4 @@
-"""Nautobot's OpenAPI schema tells of the endpoints, with their fields, answers and examples."""
+"""Nautobot's OpenAPI schema documents the endpoints, with their fields, responses and examples."""
 
 import pytest
 
@@ -31,7 +31,7 @@ def resolved(schema, node):
 
 
 def one_or_several(schema, node):
-    """The properties of what is documented as an object or a list of the same."""
+    """The properties of a schema documented as an object or a list of such objects."""
     kinds = {kind["type"]: kind for kind in (resolved(schema, kind) for kind in resolved(schema, node)["oneOf"])}
     assert resolved(schema, kinds["array"]["items"]) == kinds["object"]
     return set(kinds["object"]["properties"])

@@ -1,4 +1,4 @@
-"""Database or Redis out of reach: 503 with Retry-After, nothing half-done, and service again when they are back."""
+"""Database or Redis out of reach: 503 with Retry-After, nothing half-done, and recovery when they are back."""
 
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -23,7 +23,7 @@ SUBNET = "10.0.0.0-24"
 
 @pytest.fixture(scope="module")
 def network():
-    """A subnet in a Nautobot of its own: one whose database and Redis may be taken away."""
+    """A subnet in a dedicated Nautobot, whose database and Redis may be stopped."""
     with (
         pytest.MonkeyPatch.context() as environment,
         fresh_database("reach") as database_url,
@@ -80,7 +80,7 @@ def unavailable(answer, what):
 def test_the_database(network, server_url):
     before = network.written()
     with database_out_of_reach(network.live, server_url):
-        for _ in range(2):  # first a connection that broke, then one that cannot be made
+        for _ in range(2):  # first a broken connection, then one that cannot be established
             unavailable(network.post(SUBNET, {"vmid": 101}), "database")
             unavailable(network.get(SUBNET), "database")
     assert network.written() == before
@@ -93,12 +93,12 @@ def test_redis(network):
     with redis_out_of_reach(network.live):
         for _ in range(2):
             unavailable(network.post(SUBNET, {"vmid": 102}), "Redis")
-            assert network.shown(SUBNET) == [free], "looking needs no Redis"
+            assert network.shown(SUBNET) == [free], "a preview does not need Redis"
     assert network.written() == before
     assert network.taken(SUBNET, {"vmid": 102}) == free
 
 
-def test_an_answer_stands_though_its_webhooks_cannot_be_queued():
+def test_a_response_is_kept_although_its_webhooks_cannot_be_queued():
     def nautobot(request):
         request.pve_ipam_answer = HttpResponse("made", status=201)
         raise kombu.exceptions.OperationalError("queue")
@@ -108,7 +108,7 @@ def test_an_answer_stands_though_its_webhooks_cannot_be_queued():
     assert (answer.status_code, answer.content, answer["Content-Length"]) == (201, b"made", "4")
 
 
-def test_other_urls_are_nautobots():
+def test_other_urls_are_left_to_nautobot():
     def nautobot(request):
         raise kombu.exceptions.OperationalError("queue")
 

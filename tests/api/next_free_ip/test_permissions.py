@@ -8,7 +8,7 @@ from tests.networks import Network
 
 SUBNET = "10.0.0.0-24"
 
-#: Runs inside Nautobot: a user with a token for each entry of `wanted`, and its object permissions.
+#: Runs inside Nautobot: creates a user with a token for each entry of `wanted`, and its object permissions.
 MAKE_USERS = """
 import json
 from django.contrib.contenttypes.models import ContentType
@@ -28,7 +28,7 @@ print(json.dumps(tokens))
 
 
 class World:
-    """Two namespaces with the same subnet each, and users with a token by name."""
+    """Two namespaces, each with the same subnet, and users' tokens by name."""
 
     def __init__(self, live):
         self.a, self.b = Network(live), Network(live)
@@ -75,7 +75,7 @@ def urls(world, network):
     return (SUBNET, f"prefixes/{world.prefixes[network]}/next-free-ip/")
 
 
-def test_without_any_right(world):
+def test_without_any_permission(world):
     before = world.written()
     for url in (*urls(world, world.a), f"ip-address-ranges/{world.range}/next-free-ip/"):
         right = "ipam.view_ipaddressrange" if "ranges" in url else "ipam.view_prefix"
@@ -84,7 +84,7 @@ def test_without_any_right(world):
     assert world.written() == before
 
 
-def test_who_may_only_view_may_preview(world):
+def test_a_user_who_may_only_view_may_preview(world):
     before = world.written()
     for url in (*urls(world, world.a), f"ip-address-ranges/{world.range}/next-free-ip/"):
         assert world.a.get(url, token=world.tokens["viewer"]).status == 200
@@ -92,7 +92,7 @@ def test_who_may_only_view_may_preview(world):
     assert world.written() == before
 
 
-def test_who_may_only_add_finds_no_prefix(world):
+def test_a_user_who_may_only_add_finds_no_prefix(world):
     refused(world, allocate(world, "blind"), 403, "permission_denied", "ipam.view_prefix")
 
 
@@ -112,7 +112,7 @@ def test_a_read_only_token_reads(world):
     assert world.written() == before
 
 
-def test_what_may_not_be_seen_does_not_exist(world):
+def test_what_may_not_be_viewed_does_not_exist(world):
     assert allocate(world, "tenant_a").status == 201
     before = world.written()
     for url in urls(world, world.b):
@@ -121,7 +121,7 @@ def test_what_may_not_be_seen_does_not_exist(world):
     assert world.written() == before
 
 
-def test_a_namespace_that_is_seen_but_not_open(world):
+def test_a_namespace_that_may_be_viewed_but_not_used(world):
     assert allocate(world, "adds_to_a", world.a).status == 201
     before = world.written()
     for body in ({}, {"mac": "bc:24:11:00:00:02", "hostname": "web2"}, [{}, {}]):
@@ -131,7 +131,7 @@ def test_a_namespace_that_is_seen_but_not_open(world):
     assert world.written() == before
 
 
-def test_a_key_of_a_refused_request_is_not_kept(world):
+def test_the_key_of_a_refused_request_is_not_stored(world):
     headers = {"Idempotency-Key": "refused"}
     token = world.tokens["adds_to_a"]
     assert world.b.post(SUBNET, {}, token=token, headers=headers).status == 403
@@ -145,7 +145,7 @@ def test_a_constraint_on_the_status(world):
     assert allocate(world, "reserves", body={"mac": "bc:24:11:00:00:03"}).status == 403
 
 
-def test_a_list_of_which_one_is_refused(world):
+def test_a_list_with_one_refused_item(world):
     before = world.written()
     mixed = [{"hostname": "low1"}, {"hostname": "high1"}]
     refused(world, allocate(world, "low_only", body=mixed), 403, "permission_denied", "ipam.add_ipaddress")

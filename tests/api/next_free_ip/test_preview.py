@@ -1,4 +1,4 @@
-"""GET shows what POST would take, and writes nothing."""
+"""GET shows what POST would allocate, and writes nothing."""
 
 SUBNET = "10.0.0.0-28"
 

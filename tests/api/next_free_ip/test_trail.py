@@ -1,4 +1,4 @@
-"""What an allocation leaves behind in Nautobot: the change log with the user, and webhooks as core fires them."""
+"""Side effects of an allocation in Nautobot: change log entries naming the user, and webhooks as fired by core."""
 
 import pytest
 
@@ -49,7 +49,7 @@ def test_an_update_is_logged_and_a_plain_repetition_is_not(live, network):
     assert [change["object_data_v2"]["dns_name"] for change in logged] == ["web1", "web2"]
 
 
-def test_webhooks_are_fired_as_for_an_address_made_in_core(live, network):
+def test_webhooks_are_fired_as_for_an_address_created_in_core(live, network):
     webhook = live.request(
         "POST",
         "/api/extras/webhooks/",
