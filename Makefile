@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
+DOCS := nautobot_pve_ipam/docs
+HTML := $(DOCS)/index.html
 
 .PHONY: help install demo demo-up demo-down demo-check test test-mariadb bench bench-quick docs screenshots lint deb test-perl lint-perl
 
@@ -14,23 +16,23 @@ help:
 	@echo "make test         all tests (ARGS='-k mac' for some)"
 	@echo "make test-mariadb the tests on MariaDB (apt-get install mariadb-server libmariadb-dev gcc pkg-config)"
 	@echo "make bench        side by side with Nautobot core; make bench-quick for a first look"
-	@echo "make docs         the App's documentation, from nautobot_pve_ipam/docs/*.md to the HTML beside it"
+	@echo "make docs         the App's documentation, as HTML; part of make install, too"
 	@echo "make screenshots  the documentation's pictures of the pages, taken by the browser tests"
 	@echo "make lint         ruff, mypy"
 	@echo "make deb          the Debian package for PVE nodes; make test-perl, make lint-perl: its plugin alone"
 
-install: $(READY)
+install: $(READY) $(HTML)
 
-demo: $(READY)
+demo: $(READY) $(HTML)
 	@$(BIN)/python -m development.demo run
 
-demo-up demo-down demo-check: demo-%: $(READY)
+demo-up demo-down demo-check: demo-%: $(READY) $(HTML)
 	@$(BIN)/python -m development.demo $*
 
-test: $(READY)
+test: $(READY) $(HTML)
 	$(BIN)/python -m pytest $(ARGS)
 
-test-mariadb: $(READY)
+test-mariadb: $(READY) $(HTML)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[mariadb]'
 	NAUTOBOT_PVE_IPAM_SERVER=mariadb $(BIN)/python -m pytest $(ARGS)
 
@@ -40,7 +42,10 @@ bench: $(READY)
 bench-quick: $(READY)
 	$(BIN)/python -m benchmarks --quick $(ARGS)
 
-docs: $(READY)
+docs: $(HTML)
+
+# not in Git; one run renders all pages
+$(HTML): development/docs.py $(shell find $(DOCS) -name '*.md') | $(READY)
 	@$(BIN)/python -m development.docs
 
 screenshots: $(READY)

@@ -101,7 +101,7 @@ def summary(results: dict[str, Any]) -> str:
         plain, ours = _time(figures["plain_create_ms"]), _time(figures["ours_ms"])
         line(f"one address, {int(used):,} used before it", core, pools, plain, ours)
     guest = results["pve_guest"]
-    line("one address for a guest of PVE", "", "", _time(guest["plain_create_ms"]), _time(guest["ours_ms"]))
+    line("one address for a PVE guest", "", "", _time(guest["plain_create_ms"]), _time(guest["ours_ms"]))
     bulk = results["bulk_256"]
     line("256 addresses in one call", "", "", _time(bulk["plain_create_ms"]), _time(bulk["ours_ms"]))
     for clients, figures in _parallel_figures(results):
@@ -114,7 +114,7 @@ def summary(results: dict[str, Any]) -> str:
     lines.append(
         f"\nMedians of one run on {results['machine']['cores']} shared cores; Nautobot {versions['nautobot']}, "
         f"PostgreSQL {versions['postgresql']}. In parallel, {failures} requests of the App failed and {duplicates} "
-        "addresses were given twice."
+        "addresses were allocated twice."
     )
     return "\n".join(lines)
 
@@ -145,7 +145,7 @@ def rows(results: dict[str, Any]) -> Iterator[Row]:
     for shape, figures in results["shapes"].items():
         yield from _single(shape, figures, empty)
     guest = results["pve_guest"]
-    yield _less("a guest of a PVE subnet", "plain create, ms", guest["plain_create_ms"], guest["ours_ms"], PLAIN_MAX)
+    yield _less("a guest in a PVE subnet", "plain create, ms", guest["plain_create_ms"], guest["ours_ms"], PLAIN_MAX)
     bulk = results["bulk_256"]
     plain, ours = bulk["plain_create_ms"], bulk["ours_ms"]
     yield _less("256 addresses in one call", "256 plain creates, ms", plain, ours, BULK_MAX)

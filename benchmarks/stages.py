@@ -16,7 +16,7 @@ from unittest.mock import patch
 
 REST = "Django, its middleware, REST framework"
 CHANGE_LOG = "change log: the objects as JSON"
-AFTER = "after the answer, by Nautobot: job hooks, webhooks, events"
+AFTER = "after the response, by Nautobot: job hooks, webhooks, events"
 
 #: Stage -> the functions in which it is spent.
 STAGES = {
@@ -26,10 +26,10 @@ STAGES = {
         "nautobot_pve_ipam.services.lookups:visible_prefix_of",
         "nautobot_pve_ipam.services.callers:Caller.in_prefix",
     ],
-    "judging the request": ["rest_framework.serializers:BaseSerializer.is_valid"],
+    "validating the request": ["rest_framework.serializers:BaseSerializer.is_valid"],
     "search and locks": ["nautobot_pve_ipam.api.next_free_ip:allocate"],
-    "making the objects": ["nautobot_pve_ipam.services.allocation:_Maker.make"],
-    "validation: clean() and custom validators": [
+    "building the objects": ["nautobot_pve_ipam.services.allocation:_Maker.make"],
+    "validating the objects: clean() and custom validators": [
         "nautobot.ipam.models:IPAddress.clean",
         "nautobot_pve_ipam.models:Allocation.full_clean",
     ],
@@ -39,7 +39,7 @@ STAGES = {
     ],
     "inserts": ["django.db.models.base:Model._save_table"],
     "commit": ["django.db.backends.base.base:BaseDatabaseWrapper._commit"],
-    "the answer": [
+    "the response": [
         "nautobot_pve_ipam.api.next_free_ip:held_answer",
         "nautobot.core.api.serializers:BaseModelSerializer.to_representation",
     ],

@@ -1,6 +1,7 @@
-"""`python -m development.docs`: the App's documentation from Markdown to the HTML beside it, which Nautobot serves.
+"""`python -m development.docs` renders the documentation from Markdown to the HTML beside it, which Nautobot serves.
 
-The HTML is committed: whoever installs the App gets it without building anything.
+The HTML is not in Git. `make install`, and every build of the package (setup.py), create it: this file may import only
+the standard library and what `build-system.requires` in pyproject.toml lists.
 """
 
 import os
@@ -13,7 +14,17 @@ from development.paths import REPOSITORY
 
 DOCS = REPOSITORY / "nautobot_pve_ipam" / "docs"
 #: The pages of the navigation, in its order.
-NAVIGATION = ("index", "next_free_ip", "pve", "pages", "admin")
+NAVIGATION = (
+    "index",
+    "admin",
+    "pve",
+    "next_free_ip",
+    "pages",
+    "compatibility",
+    "faq",
+    "external_interactions",
+    "development",
+)
 EXTENSIONS = ("tables", "fenced_code", "toc")
 PAGE = """\
 <!DOCTYPE html>
@@ -63,14 +74,15 @@ def _converted(source: Path) -> tuple[str, str]:
     return converter.toc_tokens[0]["name"], body
 
 
-def main() -> None:
+def build() -> int:
+    """Write all pages and remove those whose source is gone; returns how many there are."""
     wanted = {source.with_suffix(".html"): render(source) for source in sources()}
     for page in set(DOCS.rglob("*.html")) - set(wanted):
         page.unlink()
     for page, text in wanted.items():
         page.write_text(text, encoding="utf-8")
-    print(f"{len(wanted)} pages in {DOCS.relative_to(REPOSITORY)}.")
+    return len(wanted)
 
 
 if __name__ == "__main__":
-    main()
+    print(f"{build()} pages in {DOCS.relative_to(REPOSITORY)}.")

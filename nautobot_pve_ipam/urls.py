@@ -1,7 +1,6 @@
 """URLs of the pages, below /plugins/pve-ipam/."""
 
 from django.urls import path
-from django.views.generic import RedirectView
 from nautobot.apps.urls import NautobotUIViewSetRouter
 
 from nautobot_pve_ipam import views
@@ -25,11 +24,6 @@ urlpatterns = [
     ),
     path("subnets/<uuid:pk>/allocate/", allocate.SubnetAllocateView.as_view(), name="sdnsubnet_allocate"),
     path("allocations/<uuid:pk>/release/", release.ReleaseView.as_view(), name="allocation_release"),
-    path(
-        "docs/",
-        RedirectView.as_view(pattern_name="docs_file"),
-        {"app_base_url": "pve-ipam", "path": "index.html"},
-        name="docs",
-    ),
+    path("docs/", views.DocumentationView.as_view(), {"app_base_url": "pve-ipam", "path": "index.html"}, name="docs"),
     *router.urls,
 ]

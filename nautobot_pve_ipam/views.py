@@ -1,11 +1,30 @@
 """List, detail and edit views of the models; the panels of the detail pages are defined in ui/details.py."""
 
+from pathlib import Path
+
+from django.http import HttpResponse
+from django.views.generic import RedirectView
 from nautobot.apps.ui import ObjectDetailContent
 from nautobot.apps.views import NautobotUIViewSet
 
 from nautobot_pve_ipam import filters, forms, models, tables
 from nautobot_pve_ipam.api import serializers
 from nautobot_pve_ipam.ui import details
+
+DOCUMENTATION = Path(__file__).parent / "docs"
+
+
+class DocumentationView(RedirectView):
+    """To the first page of the documentation, which Nautobot serves; a checkout has none until it is built."""
+
+    pattern_name = "docs_file"
+
+    def get(self, request, *args, **kwargs):
+        if not (DOCUMENTATION / "index.html").is_file():
+            return HttpResponse(
+                "The documentation has not been built: run make docs.\n", status=404, content_type="text/plain"
+            )
+        return super().get(request, *args, **kwargs)
 
 
 class PVEClusterUIViewSet(NautobotUIViewSet):
