@@ -1,11 +1,14 @@
-# Everything a developer runs. Python 3.10 to 3.13 and make are all that must be there before.
+# Everything a developer runs. Python 3.10 to 3.14 and make are all that must be there before.
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
+CONSTRAINTS := development/constraints.txt
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) --editable
 
-.PHONY: help install demo demo-up demo-down demo-check test test-mariadb bench bench-quick docs screenshots lint deb test-perl lint-perl
+.PHONY: help install install-mariadb constraints demo demo-up demo-down demo-check \
+  test test-mariadb bench bench-quick docs screenshots lint deb test-perl lint-perl
 
 help:
 	@echo "make demo         a Nautobot with a small PVE network, until Ctrl-C"
@@ -17,9 +20,16 @@ help:
 	@echo "make docs         the App's documentation, from nautobot_pve_ipam/docs/*.md to the HTML beside it"
 	@echo "make screenshots  the documentation's pictures of the pages, taken by the browser tests"
 	@echo "make lint         ruff, mypy"
+	@echo "make constraints  the newest versions of what is installed here, into $(CONSTRAINTS)"
 	@echo "make deb          the Debian package for PVE nodes; make test-perl, make lint-perl: its plugin alone"
 
 install: $(READY)
+
+install-mariadb: $(READY)
+	$(INSTALL) '.[mariadb]'
+
+constraints:
+	@$(PYTHON) -m development.constraints
 
 demo: $(READY)
 	@$(BIN)/python -m development.demo run
@@ -30,8 +40,7 @@ demo-up demo-down demo-check: demo-%: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest $(ARGS)
 
-test-mariadb: $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[mariadb]'
+test-mariadb: install-mariadb
 	NAUTOBOT_PVE_IPAM_SERVER=mariadb $(BIN)/python -m pytest $(ARGS)
 
 bench: $(READY)
@@ -54,11 +63,11 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict nautobot_pve_ipam/free_addresses.py nautobot_pve_ipam/errors.py pve/pve_nautobot
 
-$(READY): pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null || \
-	  { echo "This needs Python 3.10 to 3.13: $(PYTHON) is not one of them; name another with make PYTHON=python3.12."; exit 1; }
+$(READY): pyproject.toml $(CONSTRAINTS)
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null || \
+	  { echo "This needs Python 3.10 to 3.14: $(PYTHON) is not one of them; name another with make PYTHON=python3.12."; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
 	  { echo "Python's venv module is missing: install the package python3-venv (apt-get install python3-venv)."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(INSTALL) '.[dev]'
 	@touch $@
