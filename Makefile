@@ -8,7 +8,7 @@ CONSTRAINTS := development/constraints.txt
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) --editable
 
 .PHONY: help install install-mariadb constraints demo demo-up demo-down demo-check \
-  test test-mariadb bench bench-quick docs screenshots lint deb test-perl lint-perl
+  test test-mariadb test-matrix test-nightly bench bench-quick docs screenshots lint deb test-perl lint-perl
 
 help:
 	@echo "make demo         a Nautobot with a small PVE network, until Ctrl-C"
@@ -16,6 +16,8 @@ help:
 	@echo "make demo-check   starts it, compares five allocated addresses with the expected ones, stops it"
 	@echo "make test         all tests (ARGS='-k mac' for some)"
 	@echo "make test-mariadb the tests on MariaDB (apt-get install mariadb-server libmariadb-dev gcc pkg-config)"
+	@echo "make test-matrix  the tests on the oldest and the newest Nautobot, on several Pythons; a table at the end"
+	@echo "make test-nightly all of these, the tests in their long form"
 	@echo "make bench        side by side with Nautobot core; make bench-quick for a first look"
 	@echo "make docs         the App's documentation, from nautobot_pve_ipam/docs/*.md to the HTML beside it"
 	@echo "make screenshots  the documentation's pictures of the pages, taken by the browser tests"
@@ -42,6 +44,14 @@ test: $(READY)
 
 test-mariadb: install-mariadb
 	NAUTOBOT_PVE_IPAM_SERVER=mariadb $(BIN)/python -m pytest $(ARGS)
+
+test-matrix:
+	@$(PYTHON) -m development.matrix $(ARGS)
+
+test-nightly: $(READY)
+	NAUTOBOT_PVE_IPAM_NIGHTLY=1 $(BIN)/python -m pytest $(ARGS)
+	$(MAKE) test-mariadb
+	$(MAKE) test-matrix
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks $(ARGS)
