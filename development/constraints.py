@@ -23,9 +23,10 @@ Version = tuple[int, int]
 def resolved(python: str) -> dict[str, str]:
     """Name and version of everything that pip would install for development with this Python."""
     with tempfile.TemporaryDirectory(prefix="nautobot-pve-ipam-constraints-") as directory:
-        pip = [virtual_environment(python, Path(directory) / "venv"), "-m", "pip", "--disable-pip-version-check"]
         report = Path(directory) / "report.json"
-        command = [*pip, "install", "--quiet", "--dry-run", "--ignore-installed", "--report", report, ".[dev]"]
+        command: list[str | Path] = [virtual_environment(python, Path(directory) / "venv"), "-m", "pip"]
+        command += ["--quiet", "--disable-pip-version-check"]
+        command += ["install", "--dry-run", "--ignore-installed", "--report", report, ".[dev]"]
         subprocess.run(command, cwd=REPOSITORY, check=True)
         installed = [entry["metadata"] for entry in json.loads(report.read_text())["install"]]
     return {entry["name"].lower().replace("_", "-"): entry["version"] for entry in installed}

