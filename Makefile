@@ -1,4 +1,4 @@
-# Everything a developer runs. Python 3.10 to 3.13 and make are all that must be there before.
+# Everything a developer runs. Python 3.10 to 3.14 and make are all that must be there before.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -6,8 +6,11 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 DOCS := nautobot_pve_ipam/docs
 HTML := $(DOCS)/index.html
+CONSTRAINTS := development/constraints.txt
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) --editable
 
-.PHONY: help install demo demo-up demo-down demo-check test test-mariadb bench bench-quick docs screenshots lint deb test-perl lint-perl
+.PHONY: help install install-mariadb constraints demo demo-up demo-down demo-check \
+  test test-mariadb test-matrix test-nightly bench bench-quick docs screenshots lint deb test-perl lint-perl
 
 help:
 	@echo "make demo         a Nautobot with a small PVE network, until Ctrl-C"
@@ -15,13 +18,22 @@ help:
 	@echo "make demo-check   starts it, compares five allocated addresses with the expected ones, stops it"
 	@echo "make test         all tests (ARGS='-k mac' for some)"
 	@echo "make test-mariadb the tests on MariaDB (apt-get install mariadb-server libmariadb-dev gcc pkg-config)"
+	@echo "make test-matrix  the tests on the oldest and the newest Nautobot, on several Pythons; a table at the end"
+	@echo "make test-nightly all of these, the tests in their long form"
 	@echo "make bench        side by side with Nautobot core; make bench-quick for a first look"
 	@echo "make docs         the App's documentation, as HTML; part of make install, too"
 	@echo "make screenshots  the documentation's pictures of the pages, taken by the browser tests"
-	@echo "make lint         ruff, mypy"
+	@echo "make lint         ruff, mypy, and import-linter: which room may import which"
+	@echo "make constraints  the newest versions of what is installed here, into $(CONSTRAINTS)"
 	@echo "make deb          the Debian package for PVE nodes; make test-perl, make lint-perl: its plugin alone"
 
 install: $(READY) $(HTML)
+
+install-mariadb: $(READY)
+	$(INSTALL) '.[mariadb]'
+
+constraints:
+	@$(PYTHON) -m development.constraints
 
 demo: $(READY) $(HTML)
 	@$(BIN)/python -m development.demo run
@@ -32,9 +44,16 @@ demo-up demo-down demo-check: demo-%: $(READY) $(HTML)
 test: $(READY) $(HTML)
 	$(BIN)/python -m pytest $(ARGS)
 
-test-mariadb: $(READY) $(HTML)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[mariadb]'
+test-mariadb: install-mariadb $(HTML)
 	NAUTOBOT_PVE_IPAM_SERVER=mariadb $(BIN)/python -m pytest $(ARGS)
+
+test-matrix:
+	@$(PYTHON) -m development.matrix $(ARGS)
+
+test-nightly: $(READY) $(HTML)
+	NAUTOBOT_PVE_IPAM_NIGHTLY=1 $(BIN)/python -m pytest $(ARGS)
+	$(MAKE) test-mariadb
+	$(MAKE) test-matrix
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks $(ARGS)
@@ -57,13 +76,14 @@ deb test-perl lint-perl:
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --strict nautobot_pve_ipam/free_addresses.py nautobot_pve_ipam/errors.py pve/pve_nautobot
+	$(BIN)/lint-imports
+	$(BIN)/mypy nautobot_pve_ipam pve/pve_nautobot
 
-$(READY): pyproject.toml pve/pve_nautobot/__init__.py
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null || \
-	  { echo "This needs Python 3.10 to 3.13: $(PYTHON) is not one of them; name another with make PYTHON=python3.12."; exit 1; }
+$(READY): pyproject.toml $(CONSTRAINTS) pve/pve_nautobot/__init__.py
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null || \
+	  { echo "This needs Python 3.10 to 3.14: $(PYTHON) is not one of them; name another with make PYTHON=python3.12."; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
 	  { echo "Python's venv module is missing: install the package python3-venv (apt-get install python3-venv)."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(INSTALL) '.[dev]'
 	@touch $@

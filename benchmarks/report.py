@@ -234,10 +234,11 @@ def versions(connection: "psycopg2.extensions.connection", redis_url: str) -> di
         cursor.execute("SHOW server_version")
         postgresql = cursor.fetchone()[0]
     with redis.Redis.from_url(redis_url) as client:
-        redis_version = client.info("server")["redis_version"]
+        server = client.info("server")
+    name = server.get("server_name", "redis")  # Valkey tells its own, and the version of the Redis that it stands for
     return {
         "python": platform.python_version(),
         "postgresql": postgresql,
-        "redis": redis_version,
+        name: server[f"{name}_version"],
         **{package.lower(): importlib.metadata.version(package) for package in PACKAGES},
     }

