@@ -28,6 +28,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
     Done here and not in a fixture, because test modules import Nautobot's models at import time.
     """
+    if config.option.numprocesses and not hasattr(config, "workerinput"):
+        return  # pytest-xdist's controller: each worker sets up its own
     places = [config.invocation_params.dir / argument.split("::")[0] for argument in config.args]
     pure = [config.rootpath / place for place in PURE]
     if all(any(place.is_relative_to(root) for root in pure) for place in places):
