@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 DOCS := nautobot_pve_ipam/docs
 HTML := $(DOCS)/index.html
+# Two processes, each with servers and a database of its own. For one: make test ARGS='-n 0'.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 CONSTRAINTS := development/constraints.txt
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) --editable
 
@@ -42,16 +44,16 @@ demo-up demo-down demo-check: demo-%: $(READY) $(HTML)
 	@$(BIN)/python -m development.demo $*
 
 test: $(READY) $(HTML)
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 test-mariadb: install-mariadb $(HTML)
-	NAUTOBOT_PVE_IPAM_SERVER=mariadb $(BIN)/python -m pytest $(ARGS)
+	NAUTOBOT_PVE_IPAM_SERVER=mariadb $(PYTEST) $(ARGS)
 
 test-matrix:
 	@$(PYTHON) -m development.matrix $(ARGS)
 
 test-nightly: $(READY) $(HTML)
-	NAUTOBOT_PVE_IPAM_NIGHTLY=1 $(BIN)/python -m pytest $(ARGS)
+	NAUTOBOT_PVE_IPAM_NIGHTLY=1 $(PYTEST) $(ARGS)
 	$(MAKE) test-mariadb
 	$(MAKE) test-matrix
 

@@ -20,7 +20,7 @@ class NautobotPVEIPAMConfig(NautobotAppConfig):
     base_url = "pve-ipam"
     docs_view_name = "plugins:nautobot_pve_ipam:docs"
     min_version = "3.2.0"
-    max_version = "3.99"
+    max_version = "3.2.99"  # what the test matrix covers
     default_settings = {
         # Whether PVE's stock NetBox plugin may adopt prefixes, ranges and addresses that it did not create.
         "facade_adopts": False,

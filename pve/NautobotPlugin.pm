@@ -90,7 +90,6 @@ sub del_subnet {
     eval {
         my $query = query(
             zone => $subnet->{zone},
-            vnet => $subnet->{vnet},
             cluster => cluster_name(),
         );
         nautobot_api_request($plugin_config, 'DELETE', subnet_path($subnet) . $query);
@@ -116,7 +115,6 @@ sub add_ip {
         my $params = {
             guest($hostname, $mac, $vmid),
             origin($subnet),
-            vnet => $subnet->{vnet},
             gateway => $is_gateway ? JSON::true : JSON::false,
         };
         nautobot_api_request($plugin_config, 'PUT', ip_path($ip), $params, 'address');

@@ -18,6 +18,7 @@ from development.management import environment, run_python
 from development.servers import postgresql, redis_server
 from development.web import nautobot_web
 from tests.live import Live, http_request
+from tests.nightly import NIGHTLY
 
 PURE = ("tests/pure", "pve")
 LIVE_WORKERS = 4
@@ -53,9 +54,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect tests that are specific to the other database."""
+    """Deselect tests that are specific to the other database, and the long forms unless it is night."""
     is_mariadb = os.environ.get("NAUTOBOT_PVE_IPAM_DATABASE", "").startswith("mysql")
-    others = [item for item in items if item.get_closest_marker("postgresql" if is_mariadb else "mariadb")]
+    left_out = {"postgresql" if is_mariadb else "mariadb"} | (set() if NIGHTLY else {"nightly"})
+    others = [item for item in items if any(map(item.get_closest_marker, left_out))]
     config.hook.pytest_deselected(items=others)
     items[:] = [item for item in items if item not in others]
 

@@ -181,13 +181,13 @@ def _put_subnet(client: Client, args: argparse.Namespace) -> _Output:
 
 
 def _del_subnet(client: Client, args: argparse.Namespace) -> _Output:
-    client.del_subnet(args.cidr, zone=args.zone, vnet=args.vnet)
+    client.del_subnet(args.cidr, zone=args.zone)
     return _Output()
 
 
 def _add_ip(client: Client, args: argparse.Namespace) -> _Output:
     guest = {"hostname": args.hostname, "mac": args.mac, "vmid": args.vmid, "zone": args.zone}
-    return _allocation(client.add_ip(args.ip, gateway=args.gateway, vnet=args.vnet, **guest))
+    return _allocation(client.add_ip(args.ip, gateway=args.gateway, **guest))
 
 
 def _update_ip(client: Client, args: argparse.Namespace) -> _Output:
@@ -296,12 +296,10 @@ def _parser() -> _Parser:
 
     made = verb("del-subnet", _del_subnet, "delete a subnet that has no guests", "cidr")
     made.add_argument("--zone")
-    made.add_argument("--vnet")
 
     made = verb("add-ip", _add_ip, "allocate this address", "ip")
     guest(made)
     made.add_argument("--gateway", action="store_true", help="mark it as the subnet's gateway")
-    made.add_argument("--vnet")
 
     guest(verb("update-ip", _update_ip, "change the guest details of an address", "ip"))
 

@@ -105,10 +105,10 @@ class Client:
         )
         return Subnet.from_json(answer, created=created)
 
-    def del_subnet(self, subnet: str, *, zone: str | None = None, vnet: str | None = None) -> None:
+    def del_subnet(self, subnet: str, *, zone: str | None = None) -> None:
         """Succeeds if it is already gone. Raises Conflict while it holds anything but gateways."""
         net = values.subnet("subnet", subnet)
-        self._call("DELETE", _subnet_path(net), query={"zone": zone, "vnet": vnet, "cluster": self._cluster})
+        self._call("DELETE", _subnet_path(net), query={"zone": zone, "cluster": self._cluster})
 
     def next_free_ip(
         self,
@@ -180,10 +180,9 @@ class Client:
         vmid: int | None = None,
         gateway: bool = False,
         zone: str | None = None,
-        vnet: str | None = None,
     ) -> Allocation:
         """Allocate this address. Raises Conflict if another guest has it."""
-        body = {**self._guest(mac, hostname, vmid, zone), "gateway": gateway, "vnet": vnet}
+        body = {**self._guest(mac, hostname, vmid, zone), "gateway": gateway}
         answer, created = self._call("PUT", _ip_path(ip), body=_known(body))
         return Allocation.from_json(answer, created=created)
 

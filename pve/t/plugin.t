@@ -145,20 +145,20 @@ subtest 'subnets' => sub {
     asks(
         'deleted',
         $gone,
-        'DELETE', 'subnets/10.0.0.0-24/?cluster=pve%20cluster&vnet=vnet0&zone=simple1', undef,
+        'DELETE', 'subnets/10.0.0.0-24/?cluster=pve%20cluster&zone=simple1', undef,
         'del_subnet', $call->{del_subnet}->@*,
     );
 };
 
 subtest 'addresses' => sub {
-    my $guest = { @guest, @origin, vnet => 'vnet0', gateway => JSON::false };
+    my $guest = { @guest, @origin, gateway => JSON::false };
     my (undef, $request) = asks(
         'taken', $created->($made), 'PUT', 'ips/10.0.0.7/', $guest, 'add_ip',
         $call->{add_ip}->@*,
     );
     like($request->{raw}, qr/"vmid":100[,}]/, 'the vmid is a JSON number');
 
-    my $gateway = { @nobody, @origin, vnet => 'vnet0', gateway => JSON::true };
+    my $gateway = { @nobody, @origin, gateway => JSON::true };
     asks(
         'gateway of IPv6',
         $created->($made6),
@@ -237,7 +237,7 @@ subtest 'a standalone node' => sub {
     asks(
         'deleted',
         $gone,
-        'DELETE', 'subnets/10.0.0.0-24/?vnet=vnet0&zone=simple1', undef,
+        'DELETE', 'subnets/10.0.0.0-24/?zone=simple1', undef,
         'del_subnet', $call->{del_subnet}->@*,
     );
     asks(

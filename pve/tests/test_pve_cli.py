@@ -103,8 +103,8 @@ VERBS: dict[str, tuple[Any, str, str, Any, str]] = {
         {"zone": "simple1", "vnet": "vnet0"},
         "10.0.0.0/24",
     ),
-    "del-subnet 10.0.0.0/24 --zone simple1 --vnet vnet0": (None, "DELETE", f"{NET}?zone=simple1&vnet=vnet0", None, ""),
-    "add-ip 10.0.0.1 --gateway --hostname vnet0-gw --mac BC:24:11:00:00:01 --zone simple1 --vnet vnet0": (
+    "del-subnet 10.0.0.0/24 --zone simple1": (None, "DELETE", f"{NET}?zone=simple1", None, ""),
+    "add-ip 10.0.0.1 --gateway --hostname vnet0-gw --mac BC:24:11:00:00:01 --zone simple1": (
         ALLOCATION,
         "PUT",
         f"{BASE}/ips/10.0.0.1/",
@@ -113,7 +113,6 @@ VERBS: dict[str, tuple[Any, str, str, Any, str]] = {
             "mac": "bc:24:11:00:00:01",
             "gateway": True,
             "zone": "simple1",
-            "vnet": "vnet0",
         },
         "10.0.0.100/24",
     ),

@@ -55,10 +55,10 @@ HOOKS: dict[str, tuple[Callable[[Client], Any], Any, str, str, Any]] = {
         {"zone": "z", "vnet": "v", "gateway": None, "dhcp_ranges": [], "dns_zone_prefix": None},
     ),
     "del_subnet": (
-        lambda c: c.del_subnet("10.0.0.0/24", zone="simple1", vnet="vnet0"),
+        lambda c: c.del_subnet("10.0.0.0/24", zone="simple1"),
         None,
         "DELETE",
-        f"{NET}?zone=simple1&vnet=vnet0",
+        f"{NET}?zone=simple1",
         None,
     ),
     "add_next_freeip": (
@@ -116,7 +116,7 @@ HOOKS: dict[str, tuple[Callable[[Client], Any], Any, str, str, Any]] = {
         None,
     ),
     "add_ip": (
-        lambda c: c.add_ip("10.0.0.100", hostname="web", mac=MAC, vmid=100, zone="simple1", vnet="vnet0"),
+        lambda c: c.add_ip("10.0.0.100", hostname="web", mac=MAC, vmid=100, zone="simple1"),
         ALLOCATION,
         "PUT",
         f"{BASE}/ips/10.0.0.100/",
@@ -126,7 +126,6 @@ HOOKS: dict[str, tuple[Callable[[Client], Any], Any, str, str, Any]] = {
             "vmid": 100,
             "gateway": False,
             "zone": "simple1",
-            "vnet": "vnet0",
         },
     ),
     "gateway": (

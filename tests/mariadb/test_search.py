@@ -16,6 +16,7 @@ from nautobot_pve_ipam.search.intervals import addresses, to_text
 from nautobot_pve_ipam.search.search import Search
 from nautobot_pve_ipam.search.tables import prefixes_around
 from tests.mariadb.available import need_mariadb
+from tests.nightly import examples
 from tests.search.test_search_properties import COMPARED, Network, Scenario, free, parent_of, scenarios
 
 need_mariadb()
@@ -68,7 +69,7 @@ def build(scenario):
     return made[scenario.prefix]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(60, 1000), deadline=None, suppress_health_check=list(HealthCheck))
 @given(scenario=scenarios())
 def test_the_search_follows_the_rules(tables, scenario):
     with transaction.atomic(), patch.multiple(occupancy, **scenario.paging):

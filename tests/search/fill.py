@@ -18,7 +18,7 @@ class Ground:
 
     def __init__(self, name):
         self.active = Status.objects.get(name="Active")
-        self.namespace = Namespace.objects.create(name=name)
+        self.namespace, _ = Namespace.objects.get_or_create(name=name)
 
     def prefix(self, text, **fields):
         # Not saved individually: core would search all addresses for those to reparent to the prefix.

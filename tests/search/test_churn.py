@@ -25,6 +25,7 @@ from nautobot_pve_ipam.search.occupancy import span
 from nautobot_pve_ipam.search.search import Search
 from nautobot_pve_ipam.services.allocation import Wanted, allocate
 from nautobot_pve_ipam.services.callers import Caller
+from tests.nightly import examples
 from tests.search.fill import Ground
 from tests.search.test_search_properties import Network, Range, Scenario, free
 
@@ -217,7 +218,7 @@ def test_always_the_lowest_free_address(admin, monkeypatch):
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=25,
+            max_examples=examples(20, 300),
             stateful_step_count=30,
             deadline=None,
             suppress_health_check=list(HealthCheck),

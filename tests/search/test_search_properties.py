@@ -15,6 +15,7 @@ from nautobot.ipam.models import IPAddress, IPAddressRange, Namespace, Prefix
 from nautobot_pve_ipam.search import occupancy
 from nautobot_pve_ipam.search.intervals import addresses
 from nautobot_pve_ipam.search.search import Search
+from tests.nightly import examples
 
 pytestmark = pytest.mark.django_db
 
@@ -198,7 +199,7 @@ SUBNET = Network(V4, 24, 4, "network")
 
 
 @settings(
-    max_examples=150,
+    max_examples=examples(150, 2000),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )

@@ -1,26 +1,17 @@
-"""Realistic networks for the page tests, created through Nautobot's own models."""
+"""Realistic networks for the page tests."""
 
-from nautobot.ipam.models import IPAddress, Prefix
+from nautobot.ipam.models import Prefix
 
+from nautobot_pve_ipam.search.intervals import runs
 from tests.models import data
-
-BATCH = 5000
+from tests.search.fill import Ground
 
 
 def fill(prefix, offsets):
-    """Addresses at these offsets in a prefix, created in bulk: ten thousand per second."""
-    network, status = prefix.prefix, data.active(IPAddress)
-    addresses = (
-        IPAddress(
-            host=str(network[offset]),
-            mask_length=prefix.prefix_length,
-            ip_version=prefix.ip_version,
-            parent=prefix,
-            status=status,
-        )
-        for offset in offsets
-    )
-    IPAddress.objects.bulk_create(addresses, batch_size=BATCH)
+    """Use the addresses at these offsets of a prefix."""
+    ground = Ground(prefix.namespace.name)
+    for first, last in runs(offsets):
+        ground.use(prefix, range(first, last + 1))
 
 
 def prefix(text, **fields):

@@ -88,10 +88,10 @@ class PythonClient(Hooks):
         self.add_subnet(net)
 
     def del_subnet(self, net):
-        self._one("del_subnet", net.cidr, zone=ZONE, vnet=VNET)
+        self._one("del_subnet", net.cidr, zone=ZONE)
 
     def add_ip(self, net, ip, guest, *, gateway=False):
-        self._one("add_ip", ip, gateway=gateway, zone=ZONE, vnet=VNET, **vars(guest))
+        self._one("add_ip", ip, gateway=gateway, zone=ZONE, **vars(guest))
 
     def del_ip(self, net, ip):
         self._one("del_ip", ip, zone=ZONE)

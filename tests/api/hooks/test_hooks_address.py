@@ -17,7 +17,7 @@ def subnet(entry):
 
 
 def test_an_address_is_held_with_everything_pve_knows(subnet):
-    body = subnet.made(subnet.put_ip("10.0.0.9", **GUEST, vnet="vnet0"))
+    body = subnet.made(subnet.put_ip("10.0.0.9", **GUEST))
     shown = {
         key: body[key] for key in ("address", "ip_version", "namespace", "status", "type", "dns_name", "mac", "vmid")
     }

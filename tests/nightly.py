@@ -1,0 +1,15 @@
+"""How long a test may take: short at every change, long in `make test-nightly`."""
+
+import os
+
+import pytest
+
+NIGHTLY = os.environ.get("NAUTOBOT_PVE_IPAM_NIGHTLY") == "1"
+
+#: Only in the nightly run; a smaller form of the same test runs at every change.
+nightly_only = pytest.mark.nightly
+
+
+def examples(each_change: int, nightly: int) -> int:
+    """How many examples a property test tries."""
+    return nightly if NIGHTLY else each_change
