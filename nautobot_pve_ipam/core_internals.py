@@ -9,7 +9,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from typing import Any
 
@@ -77,8 +77,14 @@ def _objectchange(instance: Any, action: str) -> Any:
     except DatabaseError:
         raise
     except Exception:  # whatever has changed in Nautobot, its own method still works
-        logger.warning("change log entry of %s: leaving it to Nautobot", type(instance).__name__, exc_info=True)
+        _warn_once(type(instance))
         return instance.to_objectchange(action)
+
+
+@cache
+def _warn_once(model: Any) -> None:
+    """In an `except` block: what went wrong, once for each model and process."""
+    logger.warning("change log entries of %s are left to Nautobot, slower", model.__name__, exc_info=True)
 
 
 class _Serializers(threading.local):
@@ -138,16 +144,16 @@ def _empty(relations: list[tuple[Any, str]]) -> list[tuple[Any, str]]:
 
 
 def _exists_sql(model: Any, name: str) -> str:
-    """SQL for whether a relation is not empty; its only parameter is the primary key of the object."""
+    """Whether the relation of an object, whose primary key is the one parameter, leads to anything."""
     field = model._meta.get_field(name)
-    if field.many_to_many and field.auto_created:  # the reverse side of a many-to-many field
+    if name == "tags":  # generic: of any object, by its id
+        table, column = field.through._meta.db_table, "object_id"
+    elif field.many_to_many:  # the other side of somebody else's many-to-many field
         table, column = field.through._meta.db_table, field.field.m2m_reverse_name()
-    elif field.many_to_many:
-        table, column = field.m2m_db_table(), field.m2m_column_name()
     else:
         table, column = field.related_model._meta.db_table, field.field.column
     quote = connection.ops.quote_name
-    return f"EXISTS (SELECT 1 FROM {quote(table)} WHERE {quote(column)} = %s)"  # noqa: S608  (identifiers only, no values)
+    return f"EXISTS (SELECT 1 FROM {quote(table)} WHERE {quote(column)} = %s)"  # noqa: S608  (no user input)
 
 
 def _nothing(model: Any, name: str) -> Any:

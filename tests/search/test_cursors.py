@@ -363,7 +363,7 @@ content_type = ContentType.objects.get_for_model(IPAddress)
 hosts = IPAddress.objects.filter(parent__namespace__name={namespace!r}, host__in={hosts!r})
 arguments = {{"content_type": content_type.pk, "pk_list": [str(host.pk) for host in hosts]}}
 job = Job.objects.get(job_class_name="BulkDeleteObjects")
-print(JobResult.execute_job(job_model=job, user=User.objects.get(), job_kwargs=arguments).status)
+print(JobResult.execute_job(job_model=job, user=User.objects.get(username="admin"), job_kwargs=arguments).status)
 """
 
 

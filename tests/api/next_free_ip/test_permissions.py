@@ -108,7 +108,7 @@ def test_view_and_add_is_enough(world):
 def test_a_read_only_token_reads(world):
     before = world.written()
     assert world.a.get(SUBNET, token=world.tokens["reader"]).status == 200
-    refused(world, allocate(world, "reader"), 403, "permission_denied", "write enabled")
+    refused(world, allocate(world, "reader"), 403, "permission_denied", "write-enabled")
     assert world.written() == before
 
 
