@@ -1,4 +1,4 @@
-"""Filters for the REST API, the list views, GraphQL and dynamic groups."""
+"""Filters for the REST API, the list views, GraphQL and dynamic groups. May import models and services/values.py."""
 
 import netaddr
 from django import forms

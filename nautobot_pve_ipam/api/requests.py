@@ -1,4 +1,4 @@
-"""JSON of a request -> the services' dataclasses. May import services, search and models."""
+"""JSON of a request -> the services' dataclasses. May import fields.py, services, search and models."""
 
 import copy
 from typing import Any
