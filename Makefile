@@ -1,4 +1,4 @@
-# Everything a developer runs. Python 3.10 to 3.14 and make are all that must be there before.
+# All commands for developers. Only Python 3.10 to 3.14 and make are needed beforehand.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -16,17 +16,17 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 
 help:
 	@echo "make demo         a Nautobot with a small PVE network, until Ctrl-C"
-	@echo "make demo-up      the same in the background; .demo/env tells where; make demo-down stops it"
+	@echo "make demo-up      the same in the background; .demo/env has its URL; make demo-down stops it"
 	@echo "make demo-check   starts it, compares five allocated addresses with the expected ones, stops it"
 	@echo "make test         all tests (ARGS='-k mac' for some)"
 	@echo "make test-mariadb the tests on MariaDB (apt-get install mariadb-server libmariadb-dev gcc pkg-config)"
 	@echo "make test-matrix  the tests on the oldest and the newest Nautobot, on several Pythons; a table at the end"
-	@echo "make test-nightly all of these, the tests in their long form"
-	@echo "make bench        side by side with Nautobot core; make bench-quick for a first look"
+	@echo "make test-nightly all three, the tests in their long form"
+	@echo "make bench        a comparison with Nautobot core; make bench-quick for a first look"
 	@echo "make docs         the App's documentation, as HTML; part of make install, too"
 	@echo "make screenshots  the documentation's pictures of the pages, taken by the browser tests"
 	@echo "make lint         ruff, mypy, and import-linter: which room may import which"
-	@echo "make constraints  the newest versions of what is installed here, into $(CONSTRAINTS)"
+	@echo "make constraints  the newest versions of all dependencies, into $(CONSTRAINTS)"
 	@echo "make deb          the Debian package for PVE nodes; make test-perl, make lint-perl: its plugin alone"
 
 install: $(READY) $(HTML)

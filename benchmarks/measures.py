@@ -1,4 +1,4 @@
-"""What is measured, and how: everything that is compared takes turns in one loop, so that noise meets all alike."""
+"""What is measured, and how: everything that is compared takes turns in one loop, so that noise affects all equally."""
 
 import itertools
 import statistics

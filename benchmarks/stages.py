@@ -1,6 +1,6 @@
 """Where the time of a request goes, stage by stage: some functions are wrapped to note it, and nothing else is slowed.
 
-A stage is told without what other stages spend inside of it; what no stage covers is the rest.
+The time of a stage excludes that of the stages inside it; what no stage covers is the rest.
 """
 
 import functools

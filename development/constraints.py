@@ -1,4 +1,4 @@
-"""`python -m development.constraints`: write constraints.txt anew, from the newest versions that the index has.
+"""`python -m development.constraints`: rewrite constraints.txt with the newest versions on the index.
 
 pip decides, once with each Python of this machine. Where their answers differ, the line has a marker: each answer holds
 up to the next Python that was asked, so that it need not be a full set.

@@ -61,7 +61,7 @@ def app_key(core: str, package: Path = REPOSITORY / APP) -> str:
 
 
 def create_database(server_url: str, name: str) -> str:
-    """Make `name` anew as a copy of the migrated template, which is built first where it is missing; return its URL."""
+    """Recreate `name` as a copy of the migrated template, which is built first if it is missing; return its URL."""
     with _connected(server_url) as server:
         _drop(server, name)
         _clone_template(server, server_url, name)

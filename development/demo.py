@@ -148,7 +148,7 @@ def ask_for_addresses() -> list[str]:
 
 @contextmanager
 def _demo() -> Iterator[WebServer]:
-    """The web server on the demo's data, made anew; `.demo/env` exists while it answers."""
+    """The web server on the demo's data, recreated; `.demo/env` exists while it answers."""
     started = time.monotonic()
     with ExitStack() as stack:
         lock = stack.enter_context(_lock_file())

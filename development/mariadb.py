@@ -1,4 +1,4 @@
-"""MariaDB for the tests: a server of a run's own, on a copy of a migrated database that is kept between runs.
+"""MariaDB for the tests: a server for each run, on a copy of a migrated database that is kept between runs.
 
 MariaDB has no template databases as PostgreSQL has: what is kept and copied is a whole data directory, of a server that
 was shut down. The programs are Debian's mariadb-server, the driver is mysqlclient.

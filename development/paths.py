@@ -1,4 +1,4 @@
-"""Where what outlives one run is kept: one cache per user, shared by all checkouts of the project."""
+"""Where files are kept between runs: one cache per user, shared by all checkouts of the project."""
 
 import functools
 import os

@@ -1,4 +1,4 @@
-"""Choices defined by PVE."""
+"""Choices defined by PVE. Imports no other file of the App."""
 
 from nautobot.apps.choices import ChoiceSet
 

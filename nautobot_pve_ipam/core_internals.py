@@ -36,15 +36,22 @@ def log_together() -> AbstractContextManager[None]:
     Private: the change context and its deferral, as used by Nautobot's bulk views. Without it, entries are written one
     by one.
     """
-    state = _attribute("nautobot.extras.signals", "change_context_state")
     deferred = _attribute("nautobot.extras.context_managers", "deferred_change_logging_for_bulk_operation")
+    context = _change_context()
     try:
-        context = state.get()
         if context is None or context.defer_object_changes:
             return nullcontext()
         return deferred()
     except (AttributeError, TypeError):
         return nullcontext()
+
+
+def _change_context() -> Any:
+    """The context in which changes are logged; None if they are not, or if Nautobot keeps it elsewhere."""
+    try:
+        return _attribute("nautobot.extras.signals", "change_context_state").get()
+    except (AttributeError, TypeError, LookupError):
+        return None
 
 
 def log_cheaply(instance: Any) -> None:
@@ -55,16 +62,21 @@ def log_cheaply(instance: Any) -> None:
     one query finds out which of them are empty.
 
     Private: `to_objectchange` as an attribute of the instance, Django's cache of prefetched objects. A model that
-    overrides `to_objectchange` is left alone, and if anything goes wrong here, Nautobot creates the entry.
+    overrides `to_objectchange` is left alone, and if anything goes wrong here, Nautobot creates the entry. Without a
+    change log there is no entry, so nothing is set that would stay on the instance.
     """
+    if _change_context() is None:
+        return
     core = _attribute("nautobot.extras.models", "ChangeLoggedModel", "to_objectchange")
     if core is not None and type(instance).to_objectchange is core:
         instance.to_objectchange = partial(_objectchange, instance)
 
 
-def _objectchange(instance: Any, action: str) -> Any:
-    """Same result as `ChangeLoggedModel.to_objectchange`."""
+def _objectchange(instance: Any, action: str, **more: Any) -> Any:
+    """Same result as `ChangeLoggedModel.to_objectchange`, which is called if there are `more` arguments."""
     instance.__dict__.pop("to_objectchange", None)  # for this one entry only
+    if more:
+        return instance.to_objectchange(action, **more)
     try:
         with _empty_relations_known(instance):
             return ObjectChange(

@@ -54,6 +54,8 @@ class PVEIPAMError(Exception):
 
 
 class InvalidRequest(PVEIPAMError, ValueError):
+    """A ValueError as well: Nautobot's filters take it for a value that does not match."""
+
     status = 400
     code = "invalid"
 

@@ -1,4 +1,4 @@
-"""Filters for the REST API, the list views, GraphQL and dynamic groups."""
+"""Filters for the REST API, the list views, GraphQL and dynamic groups. May import models and services/values.py."""
 
 import netaddr
 from django import forms
@@ -75,7 +75,7 @@ def held_by(network, path):
     )
 
 
-def parse_address(value):
+def parse_host(value):
     """An address, with or without a mask, as text. Raises ValueError."""
     try:
         return str(netaddr.IPNetwork(value.strip()).ip)
@@ -191,9 +191,9 @@ class SDNSubnetFilterSet(NautobotFilterSet):
     namespace = NaturalKeyOrPKMultipleChoiceFilter(
         field_name="prefix__namespace", queryset=Namespace.objects.all(), label="Namespace (name or ID)"
     )
-    gateway = ParsedValuesFilter(method="filter_gateway", parse=parse_address, label="Gateway")
+    gateway = ParsedValuesFilter(method="filter_gateway", parse=parse_host, label="Gateway")
     contains = ParsedValuesFilter(
-        method="filter_contains", parse=parse_address, label="Subnets containing this address"
+        method="filter_contains", parse=parse_host, label="Subnets containing this address"
     )
     dhcp_ranges = ModelMultipleChoiceFilter(queryset=IPAddressRange.objects.all(), label="DHCP range (ID)")
 
@@ -202,7 +202,7 @@ class SDNSubnetFilterSet(NautobotFilterSet):
         fields = "__all__"
 
     def generate_query_filter_gateway(self, value):
-        return Q(gateway__in=[parse_address(text) for text in value])
+        return Q(gateway__in=[parse_host(text) for text in value])
 
     def filter_gateway(self, queryset, name, value):
         return queryset.filter(self.generate_query_filter_gateway(value))
@@ -210,7 +210,7 @@ class SDNSubnetFilterSet(NautobotFilterSet):
     def generate_query_filter_contains(self, value):
         query = Q(pk__in=[])
         for text in value:
-            query |= holding(netaddr.IPNetwork(parse_address(text)), "prefix__")
+            query |= holding(netaddr.IPNetwork(parse_host(text)), "prefix__")
         return query
 
     def filter_contains(self, queryset, name, value):
@@ -239,7 +239,7 @@ class AllocationFilterSet(NautobotFilterSet):
     )
     mac = ParsedValuesFilter(method="filter_mac", parse=parse_mac, label="MAC address, in any notation")
     ip_address = ParsedValuesFilter(
-        method="filter_ip_address", parse=parse_address, ids=True, label="IP address (address or ID)"
+        method="filter_ip_address", parse=parse_host, ids=True, label="IP address (address or ID)"
     )
     prefix = ParsedValuesFilter(
         method="filter_prefix", parse=parse_network, ids=True, label="Within prefix (prefix or ID)"
@@ -273,7 +273,7 @@ class AllocationFilterSet(NautobotFilterSet):
     def generate_query_filter_ip_address(self, value):
         query = Q(pk__in=[])
         for text in value:
-            query |= Q(ip_address=text) if is_uuid(text) else Q(ip_address__host=parse_address(text))
+            query |= Q(ip_address=text) if is_uuid(text) else Q(ip_address__host=parse_host(text))
         return query
 
     def filter_ip_address(self, queryset, name, value):

@@ -1,4 +1,4 @@
-"""Forms to add, edit, bulk edit and filter our models."""
+"""Forms to add, edit, bulk edit and filter our models. May import models."""
 
 from django import forms
 from nautobot.apps.constants import BOOLEAN_WITH_BLANK_CHOICES, CHARFIELD_MAX_LENGTH

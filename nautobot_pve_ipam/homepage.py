@@ -1,4 +1,4 @@
-"""The "Proxmox VE" panel of the home page: the fullest DHCP ranges and the newest allocations."""
+"""The "Proxmox VE" panel of the home page: the fullest DHCP ranges and the newest allocations. May import ui."""
 
 from nautobot.apps.ui import HomePagePanel
 

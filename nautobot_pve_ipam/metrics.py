@@ -1,6 +1,7 @@
 """Our metrics on Nautobot's /metrics: the usage of each DHCP range, and the number of allocations.
 
-Gauges are read from the database on each scrape; the counters live in services/allocation.py.
+Gauges are read from the database on each scrape; the counters live in services/allocation.py. May import
+ui and models.
 """
 
 from prometheus_client.core import GaugeMetricFamily

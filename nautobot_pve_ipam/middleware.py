@@ -1,6 +1,7 @@
 """Responds with 503 when the database or Redis is out of reach; Nautobot would close the connection without a response.
 
 Nautobot's change logging accesses both again after the view has returned, and so does its error page.
+Imports errors only.
 """
 
 import logging

@@ -1,7 +1,7 @@
 """What Proxmox VE (PVE) knows about the network, attached to Nautobot's own IPAM objects.
 
 A PVE subnet *is* a core Prefix, a DHCP range *is* a core IPAddressRange, an address *is* a core IPAddress.
-These models add only what core objects cannot store: cluster, zone, vnet, guest.
+These models add only what core objects cannot store: cluster, zone, vnet, guest. May import choices.
 """
 
 import netaddr

@@ -1,4 +1,4 @@
-"""The "Proxmox VE" group in the IPAM menu."""
+"""The "Proxmox VE" group in the IPAM menu. Imports no other file of the App."""
 
 from nautobot.apps.ui import (
     NavigationIconChoices,

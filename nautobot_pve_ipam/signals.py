@@ -3,6 +3,7 @@
 Addresses are freed through Nautobot's pages, its API, cascades, bulk deletes and Jobs. Deleting an address frees that
 address; deleting a child prefix or an IP address range frees what it blocked. The cursors of all enclosing prefixes
 are lowered after the commit, because nobody else can see the freed address before.
+May import search and core_internals.
 """
 
 from functools import partial

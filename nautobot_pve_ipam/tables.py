@@ -1,4 +1,4 @@
-"""Tables for the list views and for the panels on detail pages."""
+"""Tables for the list views and for the panels on detail pages. May import models."""
 
 import django_tables2 as tables
 from nautobot.apps.tables import BaseTable, BooleanColumn, ButtonsColumn, StatusTableMixin, TagColumn, ToggleColumn

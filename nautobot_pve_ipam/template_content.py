@@ -1,4 +1,4 @@
-"""Adds the panels, tabs and buttons of ui/ to the pages of Nautobot's own objects and of ours."""
+"""Adds the panels, tabs and buttons of ui/ to the pages of Nautobot's objects and of ours. May import ui and tables."""
 
 from nautobot.apps.ui import Button, ButtonColorChoices, DistinctViewTab, SectionChoices, TemplateExtension
 

@@ -1,4 +1,4 @@
-"""URLs of the pages, below /plugins/pve-ipam/."""
+"""URLs of the pages, below /plugins/pve-ipam/. May import views and ui."""
 
 from django.urls import path
 from nautobot.apps.urls import NautobotUIViewSetRouter

@@ -1,4 +1,7 @@
-"""List, detail and edit views of the models; the panels of the detail pages are defined in ui/details.py."""
+"""List, detail and edit views of the models; the panels of the detail pages are defined in ui/details.py.
+
+May import filters, forms, tables, models, ui and the serializers of api.
+"""
 
 from pathlib import Path
 

@@ -29,7 +29,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
     Done here and not in a fixture, because test modules import Nautobot's models at import time.
     """
-    if config.option.numprocesses and not hasattr(config, "workerinput"):
+    if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
         return  # pytest-xdist's controller: each worker sets up its own
     places = [config.invocation_params.dir / argument.split("::")[0] for argument in config.args]
     pure = [config.rootpath / place for place in PURE]
@@ -54,7 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect tests that are specific to the other database, and the long forms unless it is night."""
+    """Deselect tests that are specific to the other database, and the long forms except in nightly runs."""
     is_mariadb = os.environ.get("NAUTOBOT_PVE_IPAM_DATABASE", "").startswith("mysql")
     left_out = {"postgresql" if is_mariadb else "mariadb"} | (set() if NIGHTLY else {"nightly"})
     others = [item for item in items if any(map(item.get_closest_marker, left_out))]

@@ -1,4 +1,4 @@
-"""How long a test may take: short at every change, long in `make test-nightly`."""
+"""Short and long forms of tests: the short ones run at every change, the long ones in `make test-nightly`."""
 
 import os
 

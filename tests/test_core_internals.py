@@ -13,6 +13,7 @@ from django.db import connection
 from django.db.models.signals import post_save
 from django.test.utils import CaptureQueriesContext
 from nautobot.apps.api import get_serializer_for_model
+from nautobot.apps.change_logging import web_request_context
 from nautobot.extras.models import CustomField, ObjectChange, Tag
 from nautobot.ipam.models import VRF, IPAddress, Prefix
 from rest_framework.request import Request
@@ -185,6 +186,22 @@ def test_nothing_is_left_on_an_object(count, api_client, prefix):
     for address in kept:
         assert not {"_prefetched_objects_cache", "to_objectchange"} & set(vars(address))
         assert "_prefetched_objects_cache" not in vars(address.parent)
+
+
+def test_without_a_change_log_nothing_is_set_on_an_object(prefix):
+    address = IPAddress(address="10.0.0.9/24", namespace=prefix.namespace)
+    core_internals.log_cheaply(address)
+    assert "to_objectchange" not in vars(address)
+
+
+def test_an_entry_with_more_than_the_usual_is_cores(admin, ground, prefix):
+    address = IPAddress(address="10.0.0.9/24", namespace=prefix.namespace, status=ground.active)
+    address.validated_save()
+    with web_request_context(admin):
+        core_internals.log_cheaply(address)
+        entry = address.to_objectchange("update", related_object=prefix)
+    assert (entry.changed_object, entry.related_object) == (address, prefix)
+    assert "to_objectchange" not in vars(address)
 
 
 def without(*path):

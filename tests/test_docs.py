@@ -10,8 +10,8 @@ from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.test import Client
 from django.urls import reverse
-from nautobot.core.models.generics import PrimaryModel
-from nautobot.core.templatetags.helpers import get_docs_url
+from nautobot.apps.models import PrimaryModel
+from nautobot.apps.templatetags import get_docs_url
 
 from development.docs import DOCS, build, sources
 from development.paths import REPOSITORY

@@ -1,1 +1,1 @@
-"""The App's REST API."""
+"""The App's REST API. May import services, search and models; never ui."""

@@ -1,4 +1,4 @@
-"""Objects and errors -> JSON: builds the responses. May import services, search and models."""
+"""Objects and errors -> JSON: builds the responses. May import requests.py, services, search and models."""
 
 import logging
 from collections.abc import Callable

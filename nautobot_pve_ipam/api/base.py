@@ -5,10 +5,10 @@ May import the rest of api, services, search and models.
 
 import re
 
-from nautobot.core.api.authentication import TokenPermissions
 from nautobot.core.api.views import NautobotAPIVersionMixin
 from nautobot.users.models import Token
 from rest_framework import exceptions
+from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
@@ -22,13 +22,13 @@ MAX_BODY_BYTES = 512 * 1024
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
-class RightsPermission(TokenPermissions):
+class RightsPermission(BasePermission):
     """Requires the model permissions in the view's `rights[method]`, and a write-enabled token for writes."""
 
     def has_permission(self, request, view):
         if not request.user or not request.user.is_authenticated:
             return False
-        if isinstance(request.auth, Token) and not self._verify_write_permission(request):
+        if isinstance(request.auth, Token) and request.method not in SAFE_METHODS and not request.auth.write_enabled:
             raise Forbidden("this token is not write-enabled")
         missing = [right for right in view.rights.get(request.method, ()) if not request.user.has_perm(right)]
         if missing:

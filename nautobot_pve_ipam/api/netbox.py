@@ -3,7 +3,8 @@
 An unpatched PVE uses Nautobot through an IPAM entry of type `netbox` whose url ends in `netbox/{namespace}` or
 `netbox/{namespace}/{cluster}`. It is not NetBox: any other request gets a 404 that says so. Where the plugin's own
 lookups are sloppy (a text search for an address, "at most one entry means empty"), the responses make it do the right
-thing anyway. The calls are those of pve-network, src/PVE/Network/SDN/Ipams/NetboxPlugin.pm.
+thing anyway. The calls are those of pve-network, src/PVE/Network/SDN/Ipams/NetboxPlugin.pm. May
+import the rest of api, services, search and models.
 """
 
 import re

@@ -1,4 +1,7 @@
-"""The next-free-IP endpoints: preview (GET) or allocate (POST) in a prefix, a range, or a subnet by natural key."""
+"""The next-free-IP endpoints: preview (GET) or allocate (POST) in a prefix, a range, or a subnet by natural key.
+
+May import the rest of api, services, search and models.
+"""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""JSON of a request -> the services' dataclasses. May import services, search and models."""
+"""JSON of a request -> the services' dataclasses. May import fields.py, services, search and models."""
 
 import copy
 from typing import Any
@@ -110,7 +110,7 @@ class AddressRequestSerializer(GuestSerializer, SearchSerializer):
         if "custom_fields" in data:
             # Ignore custom fields that IP addresses do not have, as core does.
             keys = CustomField.objects.keys_for_model(IPAddress)
-            attributes["_custom_field_data"] = {k: v for k, v in data["custom_fields"].items() if k in keys}
+            attributes["custom_fields"] = {k: v for k, v in data["custom_fields"].items() if k in keys}
         return Wanted(cls.guest(data), attributes)
 
 

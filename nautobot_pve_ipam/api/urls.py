@@ -1,4 +1,4 @@
-"""URLs of the REST API, below /api/plugins/pve-ipam/."""
+"""URLs of the REST API, below /api/plugins/pve-ipam/. May import the rest of api."""
 
 from django.urls import include, path, re_path
 from nautobot.apps.api import OrderedDefaultRouter

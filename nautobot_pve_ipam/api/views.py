@@ -1,4 +1,7 @@
-"""REST views of the models. Querysets prefetch what serializers show: lists take a constant number of queries."""
+"""REST views of the models. May import serializers.py, filters and models.
+
+Querysets prefetch what serializers show: lists take a constant number of queries.
+"""
 
 from nautobot.apps.api import ModelViewSet, NautobotModelViewSet
 

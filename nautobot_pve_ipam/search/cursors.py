@@ -4,6 +4,7 @@ A cursor belongs to what was searched (prefix, bounds, whether IP address ranges
 wrong or lost one costs time, never correctness. It lives in Redis, moves up after a search and down when something
 below it is freed. Both are atomic in Redis, so that neither undoes the other: an address freed above a cursor is
 stored along with it, so that a search that began earlier cannot move the cursor past that address.
+Imports no other file of the App.
 """
 
 import logging

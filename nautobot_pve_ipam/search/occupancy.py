@@ -1,4 +1,4 @@
-"""What is taken in a prefix, as ordered intervals. Reads through tables.py only.
+"""What is taken in a prefix, as ordered intervals. Reads through tables.py only; imports intervals.py besides.
 
 Three layers, each lazy and read page by page in index order, so that a search stops at the first gap: the regions that
 belong to the prefix itself (without child networks), what remains of them without IP address ranges and excluded

@@ -56,7 +56,7 @@ class Guest:
 
 @dataclass(frozen=True)
 class Wanted:
-    """A request for one address: for whom, and fields of the core IPAddress (including `tags`)."""
+    """A request for one address: for whom, and fields of the core IPAddress, `tags` and `custom_fields` included."""
 
     guest: Guest = Guest()
     attributes: dict[str, Any] = field(default_factory=dict)
@@ -274,7 +274,7 @@ class _Maker:
 
     def make(self, host: int, wanted: Wanted) -> Held:
         guest, attributes = wanted.guest, dict(wanted.attributes)
-        tags = attributes.pop("tags", None)
+        tags, custom_fields = attributes.pop("tags", None), attributes.pop("custom_fields", {})
         attributes["status"] = attributes.get("status") or self._default_status
         if not attributes.get("type"):
             by_dhcp = not guest.is_gateway and any(first <= host <= last for first, last in self._dhcp)
@@ -286,6 +286,7 @@ class _Maker:
             namespace=self._prefix.namespace,
             **attributes,
         )
+        address.cf.update(custom_fields)
         if self._is_parent:
             know_parent(address, self._prefix)
         log_cheaply(address)

@@ -38,18 +38,18 @@ class Caller:
         return cls(user, subnet.prefix.namespace, cluster, zone.name, subnet)
 
     def in_prefix(self, prefix: Prefix) -> Caller:
-        """The same caller with its record of `prefix` as `subnet`; None if it has several and names no zone.
+        """The same caller with its record of `prefix` as `subnet`, if there is exactly one.
 
-        Raises Missing if it names a cluster or zone that has no record of the prefix.
+        Raises Missing if it names a cluster or zone that has no record of the prefix, or several.
         """
         # Without cluster and zone there is usually no record: find that out without joining three tables.
         if not (self.cluster or self.zone or is_sdn_subnet(prefix)):
             return self
         records = self.subnets().filter(prefix=prefix).select_related("vnet__zone__cluster").order_by()[:2]
         found = list(records)
-        if not found and (self.cluster or self.zone):
-            raise Missing(self._no_record(prefix))
         if len(found) != 1:
+            if self.cluster or self.zone:
+                raise Missing(self._not_one_record(prefix, "several subnets" if found else "no subnet"))
             return self
         (record,) = found
         # Reuse loaded objects, so that rendering the record does not query them again.
@@ -91,8 +91,8 @@ class Caller:
             in_pool & Q(Exists(own.filter(prefix=OuterRef("ip_address__parent__parent"))))
         )
 
-    def _no_record(self, prefix: Prefix) -> str:
+    def _not_one_record(self, prefix: Prefix, has: str) -> str:
         if self.cluster and not PVECluster.objects.filter(name=self.cluster).exists():
             return f"cluster {self.cluster} is not known"
         whose = " of ".join(f"{what} {name}" for what, name in (("zone", self.zone), ("cluster", self.cluster)) if name)
-        return f"{whose} has no subnet {prefix.prefix} in namespace {self.namespace.name}"
+        return f"{whose} has {has} {prefix.prefix} in namespace {self.namespace.name}"

@@ -1,6 +1,6 @@
 """Sets up Nautobot for a PVE: a namespace, and a user with just the permissions that the hooks need in it.
 
-May import models.
+May import models, permissions and locks.py.
 """
 
 import re

@@ -1,6 +1,6 @@
 """Look up objects that a user may view, by namespace and exact value, never as the first hit of a search.
 
-Imports errors and values only.
+Imports errors only.
 """
 
 from typing import Any

@@ -1,4 +1,7 @@
-"""The page "Allocate Next Free IP" for a prefix, an IP address range or a subnet. May import services and search."""
+"""The page "Allocate Next Free IP" for a prefix, an IP address range or a subnet.
+
+May import usage.py, services, search and models.
+"""
 
 from collections.abc import Callable
 from typing import Any

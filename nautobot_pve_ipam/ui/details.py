@@ -1,4 +1,7 @@
-"""Contents of the detail pages: a tuple of panels for each model, ordered by `weight`."""
+"""Contents of the detail pages: a tuple of panels for each model, ordered by `weight`.
+
+May import panels.py, tables and models.
+"""
 
 from nautobot.apps.ui import ObjectFieldsPanel, ObjectsTablePanel, SectionChoices, StatsPanel
 from nautobot.ipam.tables import IPAddressRangeTable

@@ -1,7 +1,7 @@
 """All panels and buttons that we add to detail pages, Nautobot's and ours, and the contents of the home page panel.
 
 Each shows only what the user may view, and hides if that is nothing. Components are shared between requests: never
-store anything on `self`.
+store anything on `self`. May import the rest of ui, services, search and models.
 """
 
 from django.db.models import Q

@@ -1,4 +1,4 @@
-"""The page that releases an allocation. May import services."""
+"""The page that releases an allocation. May import services and models."""
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied

@@ -1,4 +1,4 @@
-"""Usage of DHCP ranges: addresses in use, size, addresses left, and warning levels."""
+"""Usage of DHCP ranges: addresses in use, size, addresses left, and warning levels. May import search and models."""
 
 from dataclasses import dataclass, replace
 

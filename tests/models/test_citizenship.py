@@ -4,7 +4,7 @@ import pytest
 from django.apps import apps
 from django.contrib.contenttypes.models import ContentType
 from django.urls import reverse
-from nautobot.core.utils.lookup import get_filterset_for_model, get_form_for_model, get_table_for_model
+from nautobot.apps.utils import get_filterset_for_model, get_form_for_model, get_table_for_model
 from nautobot.extras.models import ObjectChange, Role, Status
 from nautobot.ipam.models import IPAddressRange
 

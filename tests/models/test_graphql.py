@@ -1,7 +1,7 @@
 """Each model in GraphQL."""
 
 import pytest
-from nautobot.core.graphql import execute_query
+from nautobot.apps.graphql import execute_query
 
 from tests.models import data
 

@@ -1,4 +1,4 @@
-"""What the package index is told: the dependencies are those that the App imports, and its page leads nowhere wrong."""
+"""The package's metadata: the dependencies are what the App imports, and the index page has no broken links."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""`nautobot-server pve_ipam_connect`: sets up Nautobot for a PVE, and prints how to configure the PVE."""
+"""`nautobot-server pve_ipam_connect`: sets up Nautobot for a PVE, and prints how to connect it. May import services."""
 
 from urllib.parse import quote, urlsplit
 

@@ -1,4 +1,7 @@
-"""Networks shown address by address: state and holder of each address, as far as the user may view them."""
+"""Networks shown address by address: state and holder of each address, as far as the user may view them.
+
+Reads through reads.py. May import search and models.
+"""
 
 from dataclasses import dataclass
 from urllib.parse import urlencode

@@ -1,4 +1,7 @@
-"""The page with the address map, a tab of every core prefix. The map itself is built in this folder's __init__.py."""
+"""The page with the address map, a tab of every core prefix. The map itself is built in this folder's __init__.py.
+
+May import the rest of this folder and errors.
+"""
 
 from django.http import Http404
 from django.urls import reverse

@@ -1,6 +1,7 @@
 """Queries of the address map for a prefix: its addresses, ranges and child prefixes, and how many are where.
 
 Counting is done in the database, grouped by the leading octets of the address, never row by row in Python.
+May import search and models.
 """
 
 import netaddr
