@@ -7,12 +7,12 @@ READY := $(VENV)/.installed
 DOCS := nautobot_pve_ipam/docs
 HTML := $(DOCS)/index.html
 # Two processes, each with servers and a database of its own. For one: make test ARGS='-n 0'.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 CONSTRAINTS := development/constraints.txt
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) --editable
 
 .PHONY: help install install-mariadb constraints demo demo-up demo-down demo-check \
-  test test-mariadb test-matrix test-nightly bench bench-quick docs screenshots lint deb test-perl lint-perl
+  test test-mariadb test-matrix test-nightly bench bench-quick docs screenshots lint deb test-perl lint-perl ci
 
 help:
 	@echo "make demo         a Nautobot with a small PVE network, until Ctrl-C"
@@ -27,6 +27,7 @@ help:
 	@echo "make screenshots  the documentation's pictures of the pages, taken by the browser tests"
 	@echo "make lint         ruff, mypy, and import-linter: which room may import which"
 	@echo "make constraints  the newest versions of all dependencies, into $(CONSTRAINTS)"
+	@echo "make ci          everything that CI checks, in a fresh virtual environment"
 	@echo "make deb          the Debian package for PVE nodes; make test-perl, make lint-perl: its plugin alone"
 
 install: $(READY) $(HTML)
@@ -71,6 +72,9 @@ $(HTML): development/docs.py $(shell find $(DOCS) -name '*.md') | $(READY)
 
 screenshots: $(READY)
 	CI=true NAUTOBOT_PVE_IPAM_SCREENSHOTS=nautobot_pve_ipam/docs/images $(BIN)/python -m pytest tests/browser -k everybody
+
+ci:
+	CI=true bash .ci/run
 
 deb test-perl lint-perl:
 	$(MAKE) -C pve $@

@@ -66,7 +66,7 @@ def shape_cases(filler: Filler, plan: Plan) -> list[Case]:
 
 
 def pve_case(filler: Filler, plan: Plan) -> Case:
-    """A subnet that PVE made, whose guests are told by their zone."""
+    """A subnet that PVE made, whose guests are identified by zone."""
     repetitions = _without_core(plan.repetitions)
     return Case("pve", filler.pve("pve", CONTEST_PREFIX_LENGTH, CONTEST_USED), repetitions)
 

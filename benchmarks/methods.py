@@ -12,7 +12,7 @@ from benchmarks.load import CREATED, Request, Server
 
 POOL_LENGTH = 24
 POOL_SIZE = 256
-#: More pools than this are not gone through: the time of so many is taken for all.
+#: More pools than this are skipped: their time is extrapolated from this many.
 POOLS_TIMED = 40
 POOLS_SAMPLED = 5
 

@@ -235,7 +235,9 @@ def versions(connection: "psycopg2.extensions.connection", redis_url: str) -> di
         postgresql = cursor.fetchone()[0]
     with redis.Redis.from_url(redis_url) as client:
         server = client.info("server")
-    name = server.get("server_name", "redis")  # Valkey tells its own, and the version of the Redis that it stands for
+    name = server.get(
+        "server_name", "redis"
+    )  # Valkey reports its own name, and the version of the Redis that it stands for
     return {
         "python": platform.python_version(),
         "postgresql": postgresql,

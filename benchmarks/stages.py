@@ -93,7 +93,7 @@ class Watch:
     def _noted(self, stage: str, function: Callable) -> Callable:
         @functools.wraps(function)
         def noted(*arguments: Any, **named: Any) -> Any:
-            if CHANGE_LOG in self._inside:  # it is told with all that it asks for
+            if CHANGE_LOG in self._inside:  # counted with everything it calls
                 return function(*arguments, **named)
             with self._stage(stage):
                 return function(*arguments, **named)

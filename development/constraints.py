@@ -33,7 +33,7 @@ def resolved(python: str) -> dict[str, str]:
 
 
 def merged(answers: dict[Version, dict[str, str]]) -> list[str]:
-    """The lines of the file, from what each Python (oldest first) was told."""
+    """The lines of the file, from each Python's answer, oldest first."""
     pythons = list(answers)
     lines = []
     for name in sorted({name for answer in answers.values() for name in answer} - {"nautobot-pve-ipam"}):

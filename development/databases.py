@@ -29,7 +29,7 @@ PREFIX = "nautobot_pve_ipam"
 TEMPLATES_KEPT = {"core": 6, "app": 8}
 KEY_LENGTH = 12
 # What decides what our migrations leave in a database: they themselves, and what Nautobot makes of models and jobs
-# when they are through.
+# when they have finished.
 APP_SOURCES = ("__init__.py", "migrations/**/*.py", "models*", "models/**/*.py", "signals*", "jobs*", "jobs/**/*.py")
 
 

@@ -100,7 +100,7 @@ def up() -> list[str]:
 
 
 def down() -> None:
-    """Stop the demo, wherever it runs; nothing to do is fine."""
+    """Stop the demo, wherever it runs; does nothing if it is not running."""
     if not _is_running():
         ENVIRONMENT.unlink(missing_ok=True)
         print("No demo is running.")

@@ -33,7 +33,7 @@ def virtual_environment(python: str, directory: Path) -> Path:
 
 
 def _version(program: str) -> tuple[int, int] | None:
-    """None: it is on the search path and yet does not run, as a version manager's that is not switched on."""
+    """None: it is on the search path and yet does not run, like an inactive version manager's shim."""
     code = "import sys; print(*sys.version_info[:2])"
     result = subprocess.run([program, "-c", code], capture_output=True, text=True, check=False)
     if result.returncode:

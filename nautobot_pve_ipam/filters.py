@@ -192,9 +192,7 @@ class SDNSubnetFilterSet(NautobotFilterSet):
         field_name="prefix__namespace", queryset=Namespace.objects.all(), label="Namespace (name or ID)"
     )
     gateway = ParsedValuesFilter(method="filter_gateway", parse=parse_host, label="Gateway")
-    contains = ParsedValuesFilter(
-        method="filter_contains", parse=parse_host, label="Subnets containing this address"
-    )
+    contains = ParsedValuesFilter(method="filter_contains", parse=parse_host, label="Subnets containing this address")
     dhcp_ranges = ModelMultipleChoiceFilter(queryset=IPAddressRange.objects.all(), label="DHCP range (ID)")
 
     class Meta:

@@ -18,10 +18,8 @@ def test_the_live_server_knows_its_token(live):
 
 
 def test_the_live_server_runs_code_and_shares_its_database(live):
-    assert (
-        live.manage("from nautobot.users.models import User; print(User.objects.filter(username='admin').count())")
-        == "1\n"
-    )
+    code = "from nautobot.users.models import User; print(User.objects.filter(username='admin').count())"
+    assert live.manage(code) == "1\n"
     with live.connect() as connection, connection.cursor() as cursor:
         cursor.execute("SELECT username FROM auth_user")
         assert list(cursor.fetchall()) == [("admin",)]

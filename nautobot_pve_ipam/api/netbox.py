@@ -230,14 +230,14 @@ class AddressesView(FacadeView):
         if "description__ic" in query:
             found = find_by_mac(caller, parse_mac(query["description__ic"], "description__ic"))
         elif "parent" in query:
-            found = self.holding(caller, query["parent"])
+            found = self.entries_in(caller, query["parent"])
         else:
             ip = parse_address(without_mask(query.get("q", "")), "q")
             found = caller.visible_allocations().filter(ip_address__host=str(ip))
         answers = [address_answer(allocation.ip_address, allocation) for allocation in found]
         return Response({**listed(answers), "data": answers})
 
-    def holding(self, caller, cidr):
+    def entries_in(self, caller, cidr):
         """What keeps a subnet from being deleted, for a plugin that treats a single entry as empty.
 
         Gateways alone are reported as one entry, guests always as two.
@@ -268,8 +268,8 @@ class AddressView(FacadeView):
     def patch(self, request, namespace, pk, cluster=None):
         caller = self.caller(request, namespace, cluster)
         body = self.body(request)
-        held = one(caller.allocations(), "address", ip_address_id=pk)
-        ip = netaddr.IPAddress(held.ip_address.host)
+        own = one(caller.allocations(), "address", ip_address_id=pk)
+        ip = netaddr.IPAddress(own.ip_address.host)
         if parse_address(without_mask(body.get("address") or str(ip)), "address") != ip:
             raise InvalidRequest(f"address {body['address']} cannot replace {ip}: release it and add another")
         allocation = patch_address(caller, ip, self.guest(body))
@@ -277,11 +277,11 @@ class AddressView(FacadeView):
 
     def delete(self, request, namespace, pk, cluster=None):
         caller = self.caller(request, namespace, cluster)
-        held = one(caller.visible_allocations(), "address", ip_address_id=pk)
-        host = held.ip_address.host
-        record = self.records(caller).filter(prefix__sdn_subnets=held.subnet_id, gateway=host).first()
-        if record and not held.is_gateway:
-            raise NotOurs(f"address {held.ip_address} is not a gateway: a guest holds it")
+        own = one(caller.visible_allocations(), "address", ip_address_id=pk)
+        host = own.ip_address.host
+        record = self.records(caller).filter(prefix__sdn_subnets=own.subnet_id, gateway=host).first()
+        if record and not own.is_gateway:
+            raise NotOurs(f"address {own.ip_address} is not a gateway: a guest holds it")
         with transaction.atomic():
             delete_address(caller, netaddr.IPAddress(host))
             if record:

@@ -55,17 +55,17 @@ def put_address(
 def patch_address(caller: Caller, ip: netaddr.IPAddress, guest: Guest) -> Allocation:
     """Change the hostname, MAC and vmid of an address the caller holds. Raises Missing, Conflict, Forbidden."""
     with locked_transaction() as locks:
-        held = _own(caller, ip)
-        prefix = held.subnet.prefix if held.subnet else held.ip_address.parent
-        if guest.mac and not held.is_gateway:
+        allocation = _own(caller, ip)
+        prefix = allocation.subnet.prefix if allocation.subnet else allocation.ip_address.parent
+        if guest.mac and not allocation.is_gateway:
             locks.wait("mac", prefix.pk, guest.mac)
         locks.wait("address", caller.namespace.pk, int(ip))
-        held = _own(caller, ip)  # it may have been released while we waited
-        if guest.mac and not held.is_gateway:
+        allocation = _own(caller, ip)  # it may have been released while we waited
+        if guest.mac and not allocation.is_gateway:
             _check_mac_is_free(caller, prefix, ip, guest.mac)
-        update(held, guest)
-        require(caller.user, "change", held.ip_address)
-        return held
+        update(allocation, guest)
+        require(caller.user, "change", allocation.ip_address)
+        return allocation
 
 
 def delete_address(caller: Caller, ip: netaddr.IPAddress) -> None:
@@ -89,16 +89,16 @@ def delete_address(caller: Caller, ip: netaddr.IPAddress) -> None:
 
 def find_by_mac(caller: Caller, mac: str) -> list[Allocation]:
     """The caller's guest allocations for that MAC, IPv4 first, in ascending order."""
-    held = caller.allocations().filter(mac=mac, is_gateway=False)
+    own = caller.allocations().filter(mac=mac, is_gateway=False)
     visible = IPAddress.objects.restrict(caller.user, "view")
-    return list(held.filter(ip_address__in=visible).order_by("ip_address__ip_version", "ip_address__host"))
+    return list(own.filter(ip_address__in=visible).order_by("ip_address__ip_version", "ip_address__host"))
 
 
 def _own(caller: Caller, ip: netaddr.IPAddress) -> Allocation:
-    held = caller.allocations().filter(ip_address__host=str(ip)).first()
-    if held is None:
+    allocation = caller.allocations().filter(ip_address__host=str(ip)).first()
+    if allocation is None:
         raise Missing(f"address {ip} is not held in namespace {caller.namespace}")
-    return held
+    return allocation
 
 
 def _home(caller: Caller, ip: netaddr.IPAddress, own_subnet_only: bool) -> tuple[Prefix, SDNSubnet | None]:
@@ -140,35 +140,39 @@ def _address(namespace: Namespace, ip: netaddr.IPAddress) -> IPAddress | None:
 
 def _hold_again(address: IPAddress, guest: Guest, caller: Caller) -> Held:
     """Handle an address that has an allocation: the caller's own for the same guest, a shared gateway, or taken."""
-    held, subnet = address.pve_allocation, caller.subnet
-    same_gateway = guest.is_gateway and held.is_gateway
-    if caller.allocations().filter(pk=held.pk).exists():
-        if same_gateway or (not guest.is_gateway and not held.is_gateway and _same_guest(held, guest)):
-            confirmed = confirm(held, guest, subnet)
+    allocation, subnet = address.pve_allocation, caller.subnet
+    same_gateway = guest.is_gateway and allocation.is_gateway
+    if caller.allocations().filter(pk=allocation.pk).exists():
+        if same_gateway or (not guest.is_gateway and not allocation.is_gateway and _same_guest(allocation, guest)):
+            confirmed = confirm(allocation, guest, subnet)
             require(caller.user, "add", address)
             return confirmed
-    elif same_gateway and subnet is not None and held.subnet and held.subnet.prefix_id == subnet.prefix_id:
-        return Held(address, held, created=False)  # one network, one gateway, two clusters
-    raise AddressTaken(f"address {address} is held by {_holder(held, caller.user)}")
+    elif same_gateway and subnet is not None and allocation.subnet and allocation.subnet.prefix_id == subnet.prefix_id:
+        return Held(address, allocation, created=False)  # one network, one gateway, two clusters
+    raise AddressTaken(f"address {address} is held by {_holder(allocation, caller.user)}")
 
 
-def _same_guest(held: Allocation, guest: Guest) -> bool:
+def _same_guest(allocation: Allocation, guest: Guest) -> bool:
     """Compare the first of MAC, vmid and hostname that is set on both; if neither has any, they count as the same."""
-    known = ((guest.mac, str(held.mac or "")), (guest.vmid, held.vmid), (guest.hostname, held.hostname))
+    known = (
+        (guest.mac, str(allocation.mac or "")),
+        (guest.vmid, allocation.vmid),
+        (guest.hostname, allocation.hostname),
+    )
     for asked, stored in known:
         if asked and stored:
             return asked == stored
     return not any(asked or stored for asked, stored in known)
 
 
-def _holder(held: Allocation, user: Any) -> str:
+def _holder(allocation: Allocation, user: Any) -> str:
     """Describe who holds an address, without details if `user` may not view it."""
-    if not IPAddress.objects.restrict(user, "view").filter(pk=held.ip_address_id).exists():
+    if not IPAddress.objects.restrict(user, "view").filter(pk=allocation.ip_address_id).exists():
         return "somebody else"
-    zone = held.subnet.vnet.zone if held.subnet else None
+    zone = allocation.subnet.vnet.zone if allocation.subnet else None
     facts = (
-        "a gateway" if held.is_gateway else f"guest {held.hostname or held.vmid or ''}".rstrip(),
-        f"with MAC {held.mac}" if held.mac else "",
+        "a gateway" if allocation.is_gateway else f"guest {allocation.hostname or allocation.vmid or ''}".rstrip(),
+        f"with MAC {allocation.mac}" if allocation.mac else "",
         f"of zone {zone}" if zone else "",
     )
     return " ".join(fact for fact in facts if fact)
@@ -195,7 +199,7 @@ def _check_mac_is_free(caller: Caller, prefix: Prefix, ip: netaddr.IPAddress, ma
 def _adopt(address: IPAddress, guest: Guest, caller: Caller, adopt: bool) -> Held:
     if not adopt:
         raise AddressTaken(f"address {address} was not created by PVE: adopt it to use it")
-    held = Allocation(
+    allocation = Allocation(
         ip_address=address,
         subnet=caller.subnet,
         mac=guest.mac or "",
@@ -204,15 +208,15 @@ def _adopt(address: IPAddress, guest: Guest, caller: Caller, adopt: bool) -> Hel
         is_gateway=guest.is_gateway,
         adopted=True,
     )
-    held.validated_save()
+    allocation.validated_save()
     require(caller.user, "change", address)
-    return Held(address, held, created=False)
+    return Held(address, allocation, created=False)
 
 
 def _shares_gateway(caller: Caller, address: IPAddress) -> bool:
     """Whether this is the gateway of the caller's subnet too, while another cluster's allocation holds it."""
-    held = getattr(address, "pve_allocation", None)
-    if held is None or not held.is_gateway or held.subnet is None:
+    allocation = getattr(address, "pve_allocation", None)
+    if allocation is None or not allocation.is_gateway or allocation.subnet is None:
         return False
-    sharers = SDNSubnet.objects.filter(prefix=held.subnet.prefix_id)
+    sharers = SDNSubnet.objects.filter(prefix=allocation.subnet.prefix_id)
     return sharers.filter(vnet__zone__cluster__name=caller.cluster or None).exists()

@@ -15,6 +15,9 @@ from nautobot_pve_ipam.search.tables import is_sdn_subnet
 
 RELATED = ("ip_address__status", "ip_address__parent__namespace", "subnet__vnet__zone__cluster")
 
+#: So many pools inside each other belong to the subnet around them.
+POOL_DEPTH = 3
+
 
 @dataclass(frozen=True)
 class Caller:
@@ -84,12 +87,16 @@ class Caller:
         return Allocation.objects.filter(shared | Q(pk__in=self.allocations().values("pk"))).select_related(*RELATED)
 
     def _in_own_prefix(self) -> Q:
-        """Q: the parent of the address is the prefix of one of the caller's subnets, or a pool directly below it."""
-        own = self.subnets()
-        in_pool = Q(ip_address__parent__type=PrefixTypeChoices.TYPE_POOL)
-        return Q(Exists(own.filter(prefix=OuterRef("ip_address__parent")))) | (
-            in_pool & Q(Exists(own.filter(prefix=OuterRef("ip_address__parent__parent"))))
-        )
+        """Q: the parent of the address is the prefix of one of the caller's subnets, or a pool in one.
+
+        Pools may be nested; beyond POOL_DEPTH of them an address is not the caller's.
+        """
+        own, inside, parent, pools = self.subnets(), Q(), "ip_address__parent", Q()
+        for _ in range(POOL_DEPTH + 1):
+            inside |= pools & Q(Exists(own.filter(prefix=OuterRef(parent))))
+            pools &= Q(**{f"{parent}__type": PrefixTypeChoices.TYPE_POOL})
+            parent += "__parent"
+        return inside
 
     def _not_one_record(self, prefix: Prefix, has: str) -> str:
         if self.cluster and not PVECluster.objects.filter(name=self.cluster).exists():

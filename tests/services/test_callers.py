@@ -74,6 +74,14 @@ def test_a_pool_belongs_to_its_parents_subnet_and_a_child_network_does_not(kind,
     assert find_by_mac(alpha, MAC) == ([held] if is_own else [])
 
 
+def test_pools_may_be_nested(alpha, world):
+    for length in (28, 29, 30):
+        data.saved(Prefix(prefix=f"10.1.0.0/{length}", namespace=world, status=data.active(Prefix), type="pool"))
+    held = loose("10.1.0.2")
+    assert str(held.ip_address.parent) == "10.1.0.0/30"
+    assert find_by_mac(alpha, MAC) == [held]
+
+
 def test_patch_changes_it(alpha, beta):
     held = loose("10.1.0.7")
     with pytest.raises(Missing):
