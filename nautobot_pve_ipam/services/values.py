@@ -12,9 +12,9 @@ from nautobot.apps.models import mac_unix_expanded_uppercase
 
 from nautobot_pve_ipam.errors import InvalidRequest, quoted
 
-#: aa:bb:cc:dd:ee:ff, aa-bb-.., aabb.ccdd.eeff, aabbcc:ddeeff and aabbccddeeff, whatever else netaddr may accept.
+#: aa:bb:cc:dd:ee:ff, aa-bb-.., aabb.ccdd.eeff and aabbccddeeff, whatever else netaddr may accept.
 MAC_SPELLINGS = re.compile(
-    r"([0-9a-f]{1,2}[:-]){5}[0-9a-f]{1,2}|([0-9a-f]{4}[.:-]){2}[0-9a-f]{4}|[0-9a-f]{6}[:-]?[0-9a-f]{6}", re.IGNORECASE
+    r"([0-9a-f]{1,2}[:-]){5}[0-9a-f]{1,2}|([0-9a-f]{4}[.:-]){2}[0-9a-f]{4}|[0-9a-f]{12}", re.IGNORECASE
 )
 #: IP version, first and last address.
 FamilyInterval = tuple[int, int, int]

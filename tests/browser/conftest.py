@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.browser.network import PVENetwork
 from tests.live import Live
@@ -52,24 +52,31 @@ def session(browser: Browser, live: Live) -> Iterator[dict]:
         yield context.storage_state()
 
 
-@pytest.fixture(params=["light", "dark"])
+@pytest.fixture(scope="module", params=["light", "dark"])
 def theme(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-@pytest.fixture
-def page(browser: Browser, session: dict, live: Live, theme: str) -> Iterator[Page]:
-    """A page of Nautobot in the theme; the test fails if a script on it fails."""
+@pytest.fixture(scope="module")
+def window(browser: Browser, session: dict, live: Live, theme: str) -> Iterator[BrowserContext]:
+    """A window in the theme, shared: each page would otherwise load and compile Nautobot's scripts and styles anew."""
     with browser.new_context(
         base_url=live.url, storage_state=session, color_scheme=theme, viewport={"width": 1500, "height": 950}
     ) as context:
         context.set_default_timeout(TIMEOUT_MILLISECONDS)
         context.add_cookies([{"name": "theme", "value": theme, "url": live.url}])
-        page = context.new_page()
-        failures: list[str] = []
-        page.on("pageerror", lambda error: failures.append(str(error)))
-        yield page
-        assert failures == []
+        yield context
+
+
+@pytest.fixture
+def page(window: BrowserContext) -> Iterator[Page]:
+    """A page of Nautobot in the theme; a script error on it fails the test."""
+    page = window.new_page()
+    failures: list[str] = []
+    page.on("pageerror", lambda error: failures.append(str(error)))
+    yield page
+    page.close()
+    assert failures == []
 
 
 @pytest.fixture(scope="module")
