@@ -54,7 +54,7 @@ test-matrix:
 	@$(PYTHON) -m development.matrix $(ARGS)
 
 test-nightly: $(READY) $(HTML)
-	NAUTOBOT_PVE_IPAM_NIGHTLY=1 $(PYTEST) $(ARGS)
+	NAUTOBOT_PVE_IPAM_NIGHTLY=1 $(PYTEST) --cov --cov-fail-under=50 $(ARGS)
 	$(MAKE) test-mariadb
 	$(MAKE) test-matrix
 

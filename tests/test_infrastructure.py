@@ -21,8 +21,8 @@ def test_the_live_server_runs_code_and_shares_its_database(live):
     code = "from nautobot.users.models import User; print(User.objects.filter(username='admin').count())"
     assert live.manage(code) == "1\n"
     with live.connect() as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT username FROM auth_user")
-        assert list(cursor.fetchall()) == [("admin",)]
+        cursor.execute("SELECT COUNT(*) FROM auth_user WHERE username = 'admin'")
+        assert cursor.fetchone() == (1,)
 
 
 def test_the_live_server_serves_static_files(live, http):

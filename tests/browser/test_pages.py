@@ -138,7 +138,8 @@ def test_can_be_used_by_everybody(place: str, page: Page, places: dict[str, str]
     page.goto(places[place])
     page.wait_for_load_state("networkidle")
     ours = "#proxmox-ve" if place == "home" else "#main-content"
-    assert violations(page, [[ours]], {"rules": {"color-contrast": {"enabled": False}}}) == []
+    if theme == "light":  # all rules but contrast are about the document, which is the same in both themes
+        assert violations(page, [[ours]], {"rules": {"color-contrast": {"enabled": False}}}) == []
     colours = {"include": [[ours]], "exclude": [[selector] for selector in NAUTOBOTS_COLOURS]}
     assert violations(page, colours, {"runOnly": ["color-contrast"]}) == []
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
