@@ -27,7 +27,7 @@ help:
 	@echo "make screenshots  the documentation's pictures of the pages, taken by the browser tests"
 	@echo "make lint         ruff, mypy, and import-linter: which room may import which"
 	@echo "make constraints  the newest versions of all dependencies, into $(CONSTRAINTS)"
-	@echo "make ci          everything that CI checks, in a fresh virtual environment"
+	@echo "make ci           everything that CI checks, in a fresh virtual environment"
 	@echo "make deb          the Debian package for PVE nodes; make test-perl, make lint-perl: its plugin alone"
 
 install: $(READY) $(HTML)

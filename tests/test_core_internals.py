@@ -1,6 +1,8 @@
 """Privates of Nautobot, Django and DRF: using them never changes a result, and each of them may be missing."""
 
+import copy
 import json
+from collections import UserDict
 from contextlib import contextmanager
 from types import SimpleNamespace
 from unittest.mock import PropertyMock, patch
@@ -210,25 +212,15 @@ def without(*path):
     return patch.object(core_internals, "_attribute", lambda *names: None if names == path else found(*names))
 
 
-class OtherCache(dict):
-    """What core may keep its parents in some day."""
-
-
 @contextmanager
 def without_declared_fields():
     """DRF keeps the declared fields elsewhere."""
     kept = AddressRequestSerializer._declared_fields
     with (
         patch.object(AddressRequestSerializer, "_declared_fields", None),
-        patch.object(Serializer, "get_fields", lambda self: json_copy(kept)),
+        patch.object(Serializer, "get_fields", lambda self: copy.deepcopy(kept)),
     ):
         yield
-
-
-def json_copy(fields):
-    import copy  # noqa: PLC0415
-
-    return copy.deepcopy(fields)
 
 
 REMOVED = {
@@ -243,7 +235,7 @@ REMOVED = {
     "result of a queryset": lambda: patch.object(core_internals, "_nothing", side_effect=AttributeError),
     "relations": lambda: patch.object(core_internals, "_exists_sql", side_effect=AttributeError),
     "closest-parent cache": lambda: patch.object(
-        IPAddress, "_closest_parent_cache", PropertyMock(side_effect=lambda *value: OtherCache()), create=True
+        IPAddress, "_closest_parent_cache", PropertyMock(side_effect=lambda *value: UserDict()), create=True
     ),
     "conditions of a query": lambda: patch("nautobot_pve_ipam.permissions.is_unrestricted", return_value=False),
     "declared fields": without_declared_fields,

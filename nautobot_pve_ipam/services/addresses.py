@@ -15,7 +15,7 @@ from nautobot_pve_ipam.errors import AddressTaken, Conflict, InvalidRequest, Mis
 from nautobot_pve_ipam.models import Allocation, SDNSubnet
 from nautobot_pve_ipam.permissions import require
 from nautobot_pve_ipam.search.occupancy import usable_span
-from nautobot_pve_ipam.services.allocation import Guest, Held, Wanted, confirm, release, take, update
+from nautobot_pve_ipam.services.allocation import Guest, Held, Wanted, confirm, new_allocation, release, take, update
 from nautobot_pve_ipam.services.callers import Caller
 from nautobot_pve_ipam.services.locks import locked_transaction
 
@@ -199,15 +199,7 @@ def _check_mac_is_free(caller: Caller, prefix: Prefix, ip: netaddr.IPAddress, ma
 def _adopt(address: IPAddress, guest: Guest, caller: Caller, adopt: bool) -> Held:
     if not adopt:
         raise AddressTaken(f"address {address} was not created by PVE: adopt it to use it")
-    allocation = Allocation(
-        ip_address=address,
-        subnet=caller.subnet,
-        mac=guest.mac or "",
-        vmid=guest.vmid,
-        hostname=guest.hostname,
-        is_gateway=guest.is_gateway,
-        adopted=True,
-    )
+    allocation = new_allocation(address, guest, caller.subnet, adopted=True)
     allocation.validated_save()
     require(caller.user, "change", address)
     return Held(address, allocation, created=False)

@@ -185,6 +185,19 @@ def release(allocation: Allocation, *, user: Any) -> None:
         raise Conflict(f"address {address} could not be released: {error}") from error
 
 
+def new_allocation(address: IPAddress, guest: Guest, subnet: SDNSubnet | None, **fields: Any) -> Allocation:
+    """The allocation of an address for a guest or gateway, not yet saved."""
+    return Allocation(
+        ip_address=address,
+        subnet=subnet,
+        mac=guest.mac or "",
+        vmid=guest.vmid,
+        hostname=guest.hostname,
+        is_gateway=guest.is_gateway,
+        **fields,
+    )
+
+
 def dns_name_of(hostname: str) -> str:
     """The DNS name for a hostname, or an empty string if it is not a valid DNS name."""
     try:
@@ -298,15 +311,7 @@ class _Maker:
         return Held(address, allocation, created=True)
 
     def _allocation(self, address: IPAddress, guest: Guest) -> Allocation:
-        allocation = Allocation(
-            ip_address=address,
-            subnet=self._subnet,
-            mac=guest.mac or "",
-            vmid=guest.vmid,
-            hostname=guest.hostname,
-            is_gateway=guest.is_gateway,
-            last_seen=timezone.now(),
-        )
+        allocation = new_allocation(address, guest, self._subnet, last_seen=timezone.now())
         # The address is new and the subnet was just read: no need to query whether they exist.
         allocation.full_clean(exclude=("ip_address", "subnet"), validate_unique=False, validate_constraints=False)
         log_cheaply(allocation)
