@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from nautobot_pve_ipam.permissions import HOOK_RIGHTS
 from tests.api.hooks.entry import Entry
 
 _USERS = """
@@ -32,6 +31,9 @@ class Limited(Entry):
 
     def __init__(self, live):
         super().__init__(live)
+        # Not at the head: pytest loads this file before Nautobot is set up when a run names this folder.
+        from nautobot_pve_ipam.permissions import HOOK_RIGHTS  # noqa: PLC0415
+
         self.tokens = json.loads(live.manage(_USERS.format(namespace=self.name, rights=HOOK_RIGHTS)))
         self.token = self.tokens["all"]
 
