@@ -72,3 +72,7 @@ ALLOWED_HOSTS = ["127.0.0.1", "localhost", "nautobot.example.com"]
 INSTALLATION_METRICS_ENABLED = False
 RELEASE_CHECK_URL = ""
 OTEL_PYTHON_DJANGO_INSTRUMENT = False
+
+# The only passwords here are "admin" and those of tests: a slow hash would protect nothing, and takes a third of a
+# second for each user that a test makes.
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

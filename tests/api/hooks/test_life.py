@@ -11,6 +11,7 @@ import pytest
 
 from tests.api.hooks.clients import Facade, Guest, Net, PerlPlugin, PythonClient, Refused
 from tests.api.hooks.entry import NOTHING, VNET, Entry, mac
+from tests.nightly import nightly_only
 
 FAMILIES = {4: ("10.0.0.0/24", "10.0.0.{}", "254"), 6: ("2001:db8::/64", "2001:db8::{}", "fe")}
 GATEWAY = Guest(mac(255), f"{VNET}-gw")
@@ -155,7 +156,14 @@ def life(pve):
     yield "deleted"
 
 
-@pytest.mark.parametrize("versions", [(4,), (6,), (4, 6)], ids=["IPv4", "IPv6", "dual stack"])
+@pytest.mark.parametrize(
+    "versions",
+    [
+        pytest.param((4,), id="IPv4", marks=nightly_only),  # part of the dual stack
+        pytest.param((6,), id="IPv6", marks=nightly_only),
+        pytest.param((4, 6), id="dual stack"),
+    ],
+)
 @pytest.mark.parametrize("client", [PerlPlugin, PythonClient, Facade])
 def test_nautobot_holds_what_pve_holds(live, client, versions):
     with ExitStack() as stack:
