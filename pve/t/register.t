@@ -157,6 +157,46 @@ subtest 'a machine where PVE\'s modules do not load' => sub {
     does($file, '--check', 0, qr/^registered/);
 };
 
+subtest 'a relative path' => sub {
+    my ($dir) = node($text);
+    local $ENV{PERL5LIB} = "$Bin/lib";
+    for my $case ([$dir, 'PVE/Network/SDN/Ipams.pm'], ["$dir/PVE/Network/SDN", 'Ipams.pm']) {
+        my ($in, $file) = @$case;
+        my $run = "cd '$in' && $^X '$Bin/../pve-nautobot-register' --file $file";
+        my $said = `$run --install 2>&1`;
+        like(
+            $said, qr!^registered in \Q$dir\E/PVE/Network/SDN/Ipams\.pm$!,
+            'the result was tried'
+        );
+        is(slurp("$in/$file"), $patched, 'registered');
+        is(`$run --remove 2>&1`, "removed from $dir/PVE/Network/SDN/Ipams.pm\n", 'removed');
+    }
+
+    spew("$dir/PVE/Network/SDN/Ipams/NautobotPlugin.pm", "broken(;\n");
+    my $said =
+        `cd '$dir' && $^X '$Bin/../pve-nautobot-register' --install --file PVE/Network/SDN/Ipams.pm 2>&1`;
+    like(
+        $said, qr/does not load, so it was left unchanged: .*syntax error/s,
+        'a broken plugin'
+    );
+    is(slurp("$dir/PVE/Network/SDN/Ipams.pm"), $text, 'unchanged');
+};
+
+subtest 'a symbolic link' => sub {
+    my ($dir, $file) = node($text);
+    my $target = "$dir/Ipams.real";
+    rename($file, $target) && symlink($target, $file) or die "no link: $!";
+    does(
+        $file, '--install', 2, qr!Ipams\.pm is a symbolic link to \Q$target\E: give the file!,
+        $text
+    );
+    does($file, '--check', 1, qr/^not registered/);
+    spew($target, $patched);
+    does($file, '--remove', 2, qr/is a symbolic link to/, $patched);
+    does($file, '--check', 0, qr/^registered/);
+    ok(-l $file, 'still a link');
+};
+
 subtest 'no such file' => sub {
     my (undef, $file) = node(undef);
     does($file, '--install', 2, qr/does not exist: is this a Proxmox VE node/);
