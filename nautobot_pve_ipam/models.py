@@ -35,6 +35,7 @@ full_citizen = extras_features(
 
 
 @full_citizen
+@extras_features("statuses")  # without it, saving a status on Nautobot's pages would take it from all clusters
 class PVECluster(PrimaryModel):
     """A PVE cluster, or a single node, identified by the name PVE uses for it."""
 
@@ -289,7 +290,8 @@ class Allocation(PrimaryModel):
         null=True,
         help_text="Empty if no PVE requested the address",
     )
-    mac = MACAddressCharField(blank=True, default="", db_index=True, verbose_name="MAC address")
+    # Nullable for GraphQL, which reads "no MAC" as null. In the database it is an empty string.
+    mac = MACAddressCharField(blank=True, null=True, default="", db_index=True, verbose_name="MAC address")
     vmid = models.PositiveIntegerField(
         blank=True, null=True, db_index=True, validators=vmid_validators, verbose_name="VMID"
     )

@@ -6,6 +6,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.urls import reverse
 from nautobot.apps.utils import get_filterset_for_model, get_form_for_model, get_table_for_model
 from nautobot.extras.models import ObjectChange, Role, Status
+from nautobot.extras.registry import registry
 from nautobot.ipam.models import IPAddressRange
 
 from nautobot_pve_ipam import models
@@ -40,6 +41,24 @@ def test_statuses_are_added_if_there_are_none():
     Status.objects.get(name="Maintenance").delete()
     offer_cluster_statuses(None, apps=apps)
     assert cluster_statuses() == set(CLUSTER_STATUSES) - {"Maintenance"}
+
+
+def test_editing_a_status_on_its_page_keeps_it_for_clusters_and_can_give_it_back(admin_client):
+    active = Status.objects.get(name="Active")
+    url = reverse("extras:status_edit", args=[active.pk])
+    form = {"name": "Active", "color": active.color, "description": "in production"}
+    offered = admin_client.get(url).context["form"]["content_types"].subwidgets
+    clusters = str(ContentType.objects.get_for_model(models.PVECluster).pk)
+    assert clusters in {str(option.data["value"]) for option in offered}
+    before = [str(pk) for pk in active.content_types.values_list("pk", flat=True)]
+    for kept in (before, [pk for pk in before if pk != clusters], before):
+        assert admin_client.post(url, {**form, "content_types": kept}).status_code == 302
+        assert sorted(str(pk) for pk in active.content_types.values_list("pk", flat=True)) == sorted(kept)
+
+
+def test_every_model_with_a_status_can_be_chosen_for_statuses():
+    with_status = {model._meta.model_name for model in MODELS if hasattr(model, "status")}
+    assert set(registry["model_features"]["statuses"]["nautobot_pve_ipam"]) == with_status == {"pvecluster"}
 
 
 def test_nautobot_provides_the_role_of_dhcp_ranges():

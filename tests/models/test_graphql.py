@@ -3,7 +3,9 @@
 import pytest
 from nautobot.apps.graphql import execute_query
 
+from nautobot_pve_ipam import models
 from tests.models import data
+from tests.models.test_citizenship import MODELS as CITIZENS
 
 pytestmark = [
     pytest.mark.django_db,
@@ -104,6 +106,40 @@ def test_from_the_address_to_its_guest(admin_user):
     data.allocation(1)
     query = """{ ip_addresses(address: ["10.1.0.100"]) { pve_allocation { hostname } } }"""
     assert answer(query, admin_user) == {"ip_addresses": [{"pve_allocation": {"hostname": "guest1"}}]}
+
+
+@pytest.mark.parametrize("model", [*CITIZENS, models.SDNDHCPRange])
+def test_every_field_of_an_object_of_which_only_the_required_is_known(model, admin_user):
+    bare(model)
+    fields = [
+        field.name
+        for field in model._meta.concrete_fields
+        if not field.is_relation and not field.name.startswith("_") and field.name != "id"
+    ]
+    (shown,) = answer(f"{{ {listed(model)} {{ {' '.join(fields)} }} }}", admin_user)[listed(model)]
+    assert set(shown) == set(fields)
+
+
+def test_no_mac_is_null(admin_user):
+    bare(models.Allocation)
+    assert answer("{ allocations { mac } }", admin_user) == {"allocations": [{"mac": None}]}
+
+
+def listed(model):
+    """The model's list in GraphQL."""
+    return model._meta.verbose_name_plural.lower().replace(" ", "_")
+
+
+def bare(model):
+    """One object of the model, and of those that it needs, with nothing but what is required."""
+    space = data.namespace()
+    cluster = data.saved(models.PVECluster(name="pve", status=data.active(models.PVECluster)))
+    zone = data.saved(models.SDNZone(name="zone", namespace=space, cluster=cluster))
+    vnet = data.saved(models.SDNVNet(name="vnet", zone=zone))
+    subnet = data.saved(models.SDNSubnet(vnet=vnet, prefix=data.prefix(1)))
+    data.saved(models.SDNDHCPRange(subnet=subnet, ip_address_range=data.dhcp_range(1)))
+    data.saved(models.Allocation(ip_address=data.address(1, 100)))
+    return model.objects.get()
 
 
 def test_shows_nobody_what_they_may_not_view(django_user_model):
