@@ -9,15 +9,15 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 
 import pytest
 
 from development.databases import fresh_database
-from development.management import environment, run_python
+from development.management import environment
 from development.servers import postgresql, redis_server
 from development.web import nautobot_web
-from tests.live import Live, http_request
+from tests.live import Live, Shell, http_request
 from tests.nightly import NIGHTLY
 
 PURE = ("tests/pure", "pve")
@@ -80,9 +80,9 @@ def live() -> Iterator[Live]:
     with (
         fresh_database("live") as database_url,
         nautobot_web(database_url, workers=LIVE_WORKERS) as web,
+        closing(Shell(web)) as shell,
     ):
-        token = run_python(web.environment, "from development import seed; print(seed.superuser())")
-        yield Live(web, token.strip())
+        yield Live(web, shell.run("from development import seed; print(seed.superuser())").strip(), shell)
 
 
 @pytest.fixture(scope="session")
