@@ -40,7 +40,7 @@ STAGES = {
     "inserts": ["django.db.models.base:Model._save_table"],
     "commit": ["django.db.backends.base.base:BaseDatabaseWrapper._commit"],
     "the response": [
-        "nautobot_pve_ipam.api.next_free_ip:held_answer",
+        "nautobot_pve_ipam.api.next_free_ip:held_response",
         "nautobot.core.api.serializers:BaseModelSerializer.to_representation",
     ],
     AFTER: [],

@@ -10,6 +10,7 @@
     |   +-- SubnetNotEmpty   409 subnet_not_empty
     |   +-- NotOurs          409 not_ours           not created by PVE, so never deleted by PVE
     |   +-- KeyReused        409 idempotency_key_reused
+    |   +-- PreconditionFailed  409 precondition_failed  the address is not held by whom the request names
     +-- Unavailable          503 unavailable        database or Redis out of reach; worth retrying
 
 Every sentence names the field and the value, in ASCII on one line: it is also sent as the HTTP reason phrase, which
@@ -93,6 +94,10 @@ class NotOurs(Conflict):
 
 class KeyReused(Conflict):
     code = "idempotency_key_reused"
+
+
+class PreconditionFailed(Conflict):
+    code = "precondition_failed"
 
 
 class Unavailable(PVEIPAMError):

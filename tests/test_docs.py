@@ -272,6 +272,7 @@ def test_the_sentences_shown_by_pve_are_correct(live):
         ("PUT", f"{base}/ips/10.9.0.1/", alpha),
         ("DELETE", f"{base}/ips/10.3.0.5/", beta),
         ("DELETE", f"{base}/ips/10.2.0.9/", alpha),
+        ("DELETE", f"{base}/ips/10.3.0.5/", {**alpha, "mac": "BC:24:11:00:00:02"}),
         ("POST", f"{base}/subnets/10.1.0.0-24/next-free-ip/", {"zone": "z1", "cluster": alpha["cluster"]}),
         ("POST", f"{base}/subnets/10.3.0.0-24/next-free-ip/", {"cluster": "nobody"}),
         ("POST", f"{base}/subnets/10.3.0.0-24/next-free-ip/", only),

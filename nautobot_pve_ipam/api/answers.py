@@ -10,8 +10,10 @@ from django.db import IntegrityError
 from django.db.models import ProtectedError
 from django.http import Http404
 from django.urls import reverse
+from drf_spectacular.utils import OpenApiParameter
 from nautobot.ipam.models import Prefix
 from rest_framework import exceptions, serializers
+from rest_framework.response import Response
 
 from nautobot_pve_ipam.api.requests import BoundsSerializer
 from nautobot_pve_ipam.errors import (
@@ -29,6 +31,14 @@ from nautobot_pve_ipam.search.intervals import to_text
 from nautobot_pve_ipam.services.allocation import Held
 
 logger = logging.getLogger(__name__)
+
+ETAG = OpenApiParameter(
+    "ETag",
+    str,
+    OpenApiParameter.HEADER,
+    response=[200, 201],
+    description="Names the holder: stays the same however the allocation is changed, and is never given to another",
+)
 
 
 class ParentSerializer(serializers.Serializer):
@@ -95,9 +105,23 @@ def held_answer(held: Held, request) -> dict:
     }
 
 
+def already_held(allocation: Allocation) -> Held:
+    return Held(allocation.ip_address, allocation, created=False)
+
+
 def allocation_answer(allocation: Allocation, request) -> dict:
     """The object described by `HeldSerializer`, for an address that was already held."""
-    return held_answer(Held(allocation.ip_address, allocation, created=False), request)
+    return held_answer(already_held(allocation), request)
+
+
+def etag_of(allocation: Allocation | None) -> dict[str, str]:
+    """The header ETag: it names the holder, so it outlives changes, but not the next guest's allocation."""
+    return {"ETag": f'"{allocation.pk}"'} if allocation else {}
+
+
+def held_response(held: Held, request) -> Response:
+    """One address that is held: 201 if it is new."""
+    return Response(held_answer(held, request), status=201 if held.created else 200, headers=etag_of(held.allocation))
 
 
 def free_address_answer(prefix: Prefix, host: int) -> dict:

@@ -10,12 +10,14 @@ from nautobot.users.models import Token
 from rest_framework.response import Response
 
 from nautobot_pve_ipam.api.answers import (
+    ETAG,
     FoundByMACSerializer,
     HeldSerializer,
     NamespaceStatusSerializer,
     SubnetSerializer,
     allocation_answer,
-    held_answer,
+    already_held,
+    held_response,
     subnet_answer,
 )
 from nautobot_pve_ipam.api.base import PVEIPAMView
@@ -24,13 +26,21 @@ from nautobot_pve_ipam.api.requests import (
     CallerSerializer,
     GuestSerializer,
     MACQuerySerializer,
+    PreconditionSerializer,
+    ReleaseSerializer,
     SubnetRequestSerializer,
     facts_of,
 )
 from nautobot_pve_ipam.errors import InvalidRequest, Missing
 from nautobot_pve_ipam.permissions import missing_hook_rights
 from nautobot_pve_ipam.services import lookups
-from nautobot_pve_ipam.services.addresses import delete_address, find_by_mac, patch_address, put_address
+from nautobot_pve_ipam.services.addresses import (
+    delete_address,
+    find_address,
+    find_by_mac,
+    patch_address,
+    put_address,
+)
 from nautobot_pve_ipam.services.callers import Caller
 from nautobot_pve_ipam.services.subnets import delete_subnet, put_subnet
 from nautobot_pve_ipam.services.values import parse_address, parse_subnet
@@ -41,17 +51,25 @@ CALLER_PARAMETERS = [
 ]
 
 
+PRECONDITION_PARAMETERS = [
+    OpenApiParameter("mac", str, description="Refuse unless this MAC still holds the address"),
+    OpenApiParameter("vmid", int, description="Refuse unless this guest still holds the address"),
+    OpenApiParameter(
+        "If-Match", str, OpenApiParameter.HEADER, description="Refuse unless the address still has this ETag"
+    ),
+]
+
+
 class HookView(PVEIPAMView):
     """Base of the hooks: parses the request and its caller."""
 
-    def data(self, request, serializer_class):
-        """Query and body merged and validated; the body wins."""
+    def data(self, request, serializer_class, *, body_only=()):
+        """Query and body merged and validated; the body wins. The query's fields in `body_only` are left out."""
         body = request.data if request.method not in ("GET", "DELETE") or request.data else {}
         if not isinstance(body, dict):
             raise InvalidRequest("body: expected a single JSON object, not a list", field="body")
-        serializer = serializer_class(data={**request.query_params.dict(), **body})
-        serializer.is_valid(raise_exception=True)
-        return serializer.validated_data
+        query = {name: value for name, value in request.query_params.dict().items() if name not in body_only}
+        return validated(serializer_class, {**query, **body})
 
     def caller(self, request, namespace, data):
         return Caller(
@@ -60,6 +78,12 @@ class HookView(PVEIPAMView):
             data.get("cluster") or None,
             data.get("zone") or None,
         )
+
+
+def validated(serializer_class, data):
+    serializer = serializer_class(data=data)
+    serializer.is_valid(raise_exception=True)
+    return serializer.validated_data
 
 
 class NamespaceView(HookView):
@@ -127,12 +151,22 @@ class AddressView(HookView):
 
     name = "PVE Address"
     rights = {
+        "GET": ("ipam.view_ipaddress",),
         "PUT": ("ipam.view_prefix", "ipam.add_ipaddress"),
         "PATCH": ("ipam.change_ipaddress",),
         "DELETE": ("ipam.delete_ipaddress",),
     }
 
-    @extend_schema(request=AddressHookSerializer, responses={200: HeldSerializer, 201: HeldSerializer})
+    @extend_schema(parameters=[*CALLER_PARAMETERS, ETAG], responses={200: HeldSerializer})
+    def get(self, request, namespace, ip):
+        """Who holds this address; 404 if nobody of the caller's does."""
+        data = self.data(request, CallerSerializer)
+        allocation = find_address(self.caller(request, namespace, data), parse_address(ip, "ip"))
+        return held_response(already_held(allocation), request)
+
+    @extend_schema(
+        parameters=[ETAG], request=AddressHookSerializer, responses={200: HeldSerializer, 201: HeldSerializer}
+    )
     def put(self, request, namespace, ip):
         """Hold this address for a guest or as a gateway: 201 if it was free, 200 if it was already held that way."""
         data = self.data(request, AddressHookSerializer)
@@ -140,23 +174,39 @@ class AddressView(HookView):
         held = put_address(
             self.caller(request, namespace, data), parse_address(ip, "ip"), guest, adopt=bool(data.get("adopt"))
         )
-        return Response(held_answer(held, request), status=201 if held.created else 200)
+        return held_response(held, request)
 
-    @extend_schema(request=AddressHookSerializer, responses={200: HeldSerializer})
+    @extend_schema(
+        parameters=[*PRECONDITION_PARAMETERS, ETAG], request=AddressHookSerializer, responses={200: HeldSerializer}
+    )
     def patch(self, request, namespace, ip):
-        """Change hostname, MAC and vmid; omitted or null fields are kept."""
-        data = self.data(request, AddressHookSerializer)
-        allocation = patch_address(
-            self.caller(request, namespace, data), parse_address(ip, "ip"), GuestSerializer.guest(data)
-        )
-        return Response(allocation_answer(allocation, request))
+        """Change hostname, MAC and vmid; omitted or null fields are kept.
 
-    @extend_schema(parameters=CALLER_PARAMETERS, responses={204: None})
+        What the body names is the change; `mac` and `vmid` in the query say by whom the address must still be held, and
+        so does If-Match: 409 if somebody else holds it.
+        """
+        data = self.data(request, AddressHookSerializer, body_only=PreconditionSerializer().fields)
+        allocation = patch_address(
+            self.caller(request, namespace, data),
+            parse_address(ip, "ip"),
+            GuestSerializer.guest(data),
+            self.precondition(request, validated(PreconditionSerializer, request.query_params.dict())),
+        )
+        return held_response(already_held(allocation), request)
+
+    @extend_schema(parameters=[*CALLER_PARAMETERS, *PRECONDITION_PARAMETERS], responses={204: None})
     def delete(self, request, namespace, ip):
-        """Release the address; 204 even if it does not exist, 409 if it is not the caller's."""
-        data = self.data(request, CallerSerializer)
-        delete_address(self.caller(request, namespace, data), parse_address(ip, "ip"))
+        """Release the address; 204 even if it does not exist, 409 if it is not the caller's.
+
+        `mac`, `vmid` and If-Match say by whom it must still be held: 409 if somebody else holds it.
+        """
+        data = self.data(request, ReleaseSerializer)
+        delete_address(self.caller(request, namespace, data), parse_address(ip, "ip"), self.precondition(request, data))
         return Response(status=204)
+
+    @staticmethod
+    def precondition(request, data):
+        return PreconditionSerializer.precondition(data, request.headers.get("If-Match"))
 
 
 class AddressesView(HookView):

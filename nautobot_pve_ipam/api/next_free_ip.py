@@ -15,7 +15,14 @@ from nautobot.ipam.models import IPAddressRange, Prefix
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from nautobot_pve_ipam.api.answers import FreeAddressSerializer, HeldSerializer, free_address_answer, held_answer
+from nautobot_pve_ipam.api.answers import (
+    ETAG,
+    FreeAddressSerializer,
+    HeldSerializer,
+    free_address_answer,
+    held_answer,
+    held_response,
+)
 from nautobot_pve_ipam.api.base import PVEIPAMView
 from nautobot_pve_ipam.api.fields import WholeNumberField
 from nautobot_pve_ipam.api.requests import AddressRequestSerializer, SearchSerializer, one_search, search_of
@@ -116,6 +123,7 @@ class NextFreeIPView(PVEIPAMView):
                 OpenApiParameter.HEADER,
                 description="Repeating a request with the same key within a day returns the same addresses",
             ),
+            ETAG,
         ],
         request=one_or_several("NextFreeIPRequest", AddressRequestSerializer),
         responses=dict.fromkeys((200, 201), one_or_several("NextFreeIPAnswer", HeldSerializer)),
@@ -140,9 +148,10 @@ class NextFreeIPView(PVEIPAMView):
             key=key,
             request_digest=digest(request) if key else "",
         )
-        answers = [held_answer(held, request) for held in result]
+        if not isinstance(request.data, list):
+            return held_response(result[0], request)
         status = 201 if any(held.created for held in result) else 200
-        return Response(answers if isinstance(request.data, list) else answers[0], status=status)
+        return Response([held_answer(held, request) for held in result], status=status)
 
     @staticmethod
     def validated_query(request):

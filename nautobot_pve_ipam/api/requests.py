@@ -3,6 +3,7 @@
 import copy
 from typing import Any
 
+from django.utils.http import parse_etags
 from nautobot.apps.constants import CHARFIELD_MAX_LENGTH
 from nautobot.extras.models import CustomField, Role, Status, Tag
 from nautobot.ipam.choices import IPAddressTypeChoices
@@ -18,6 +19,7 @@ from nautobot_pve_ipam.errors import InvalidRequest, quoted
 from nautobot_pve_ipam.models import VMID_MAX, VMID_MIN, sdn_id_validator
 from nautobot_pve_ipam.search.intervals import Interval, to_text
 from nautobot_pve_ipam.search.search import Search, build_search
+from nautobot_pve_ipam.services.addresses import Precondition
 from nautobot_pve_ipam.services.allocation import Guest, Wanted
 from nautobot_pve_ipam.services.subnets import UNCHANGED, SubnetFacts
 
@@ -185,8 +187,36 @@ class AddressHookSerializer(CallerSerializer, GuestSerializer):
     adopt = serializers.BooleanField(required=False, help_text="Take over an address that PVE did not create")
 
 
+class PreconditionSerializer(serializers.Serializer):
+    """By whom an address must still be held to be changed or released."""
+
+    mac = MACField(required=False, allow_null=True)
+    vmid = WholeNumberField(required=False, allow_null=True, minimum=VMID_MIN, maximum=VMID_MAX)
+
+    @staticmethod
+    def precondition(data, if_match):
+        """The precondition in validated `data` and the header If-Match, if there is one."""
+        return Precondition(data.get("mac"), data.get("vmid"), allocation_ids(if_match))
+
+
+class ReleaseSerializer(CallerSerializer, PreconditionSerializer):
+    """On whose behalf an address is released, and by whom it must still be held."""
+
+
 class MACQuerySerializer(CallerSerializer):
     mac = MACField()
+
+
+def allocation_ids(if_match: str | None) -> list[str] | None:
+    """The allocations whose ETags the header If-Match names; None for any.
+
+    A weak ETag counts as well: proxies that compress make ours weak, but it names the holder, not the bytes.
+    """
+    if if_match is None or (tags := parse_etags(if_match)) == ["*"]:
+        return None
+    if not tags:
+        raise InvalidRequest(f"If-Match {quoted(if_match)} is not a list of ETags", field="If-Match")
+    return [tag.removeprefix("W/").strip('"') for tag in tags]
 
 
 def facts_of(network, data) -> SubnetFacts:

@@ -3,7 +3,8 @@
 The allocation says who owns an address; a cluster sees and releases only its own.
 """
 
-from dataclasses import replace
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from typing import Any
 
 import netaddr
@@ -11,13 +12,43 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError
 from nautobot.ipam.models import IPAddress, Namespace, Prefix
 
-from nautobot_pve_ipam.errors import AddressTaken, Conflict, InvalidRequest, Missing, NotOurs
+from nautobot_pve_ipam.errors import AddressTaken, Conflict, InvalidRequest, Missing, NotOurs, PreconditionFailed
 from nautobot_pve_ipam.models import Allocation, SDNSubnet
 from nautobot_pve_ipam.permissions import require
 from nautobot_pve_ipam.search.occupancy import usable_span
 from nautobot_pve_ipam.services.allocation import Guest, Held, Wanted, confirm, new_allocation, release, take, update
 from nautobot_pve_ipam.services.callers import Caller
 from nautobot_pve_ipam.services.locks import locked_transaction
+
+
+@dataclass(frozen=True)
+class Precondition:
+    """By whom an address must still be held: an address alone does not say whose it is.
+
+    A repeated request may arrive when the address has already passed to the next guest. None: any.
+    """
+
+    mac: str | None = None
+    vmid: int | None = None
+    allocation_ids: Collection[str] | None = None
+
+    def check(self, allocation: Allocation, user: Any, change: Guest) -> None:
+        """Raise PreconditionFailed unless it is met; a MAC or vmid may already be what `change` is to make of it."""
+        wrong = []
+        if self.mac and str(allocation.mac or "") not in (self.mac, change.mac):
+            wrong.append(f"MAC {self.mac}")
+        if self.vmid and allocation.vmid not in (self.vmid, change.vmid or self.vmid):
+            wrong.append(f"VMID {self.vmid}")
+        if self.allocation_ids is not None and str(allocation.pk) not in self.allocation_ids:
+            wrong.append("the allocation named by If-Match")
+        if wrong:
+            raise PreconditionFailed(
+                f"address {allocation.ip_address} is held by {_holder(allocation, user)}, not by {', '.join(wrong)}"
+            )
+
+
+#: Whoever holds it.
+ANYBODY = Precondition()
 
 
 def put_address(
@@ -52,8 +83,13 @@ def put_address(
             raise AddressTaken(f"address {ip} in namespace {caller.namespace}: {why}") from error
 
 
-def patch_address(caller: Caller, ip: netaddr.IPAddress, guest: Guest) -> Allocation:
-    """Change the hostname, MAC and vmid of an address the caller holds. Raises Missing, Conflict, Forbidden."""
+def patch_address(
+    caller: Caller, ip: netaddr.IPAddress, guest: Guest, precondition: Precondition = ANYBODY
+) -> Allocation:
+    """Change the hostname, MAC and vmid of an address the caller holds.
+
+    Raises Missing, PreconditionFailed, Conflict, Forbidden.
+    """
     with locked_transaction() as locks:
         allocation = _own(caller, ip)
         prefix = allocation.subnet.prefix if allocation.subnet else allocation.ip_address.parent
@@ -61,6 +97,7 @@ def patch_address(caller: Caller, ip: netaddr.IPAddress, guest: Guest) -> Alloca
             locks.wait("mac", prefix.pk, guest.mac)
         locks.wait("address", caller.namespace.pk, int(ip))
         allocation = _own(caller, ip)  # it may have been released while we waited
+        precondition.check(allocation, caller.user, guest)
         if guest.mac and not allocation.is_gateway:
             _check_mac_is_free(caller, prefix, ip, guest.mac)
         update(allocation, guest)
@@ -68,8 +105,11 @@ def patch_address(caller: Caller, ip: netaddr.IPAddress, guest: Guest) -> Alloca
         return allocation
 
 
-def delete_address(caller: Caller, ip: netaddr.IPAddress) -> None:
-    """Release an address the caller holds; does nothing if it no longer exists. Raises NotOurs, Forbidden."""
+def delete_address(caller: Caller, ip: netaddr.IPAddress, precondition: Precondition = ANYBODY) -> None:
+    """Release an address the caller holds; does nothing if it no longer exists.
+
+    Raises NotOurs, PreconditionFailed, Forbidden.
+    """
     with locked_transaction() as locks:
         locks.wait("address", caller.namespace.pk, int(ip))
         found = _address(caller.namespace, ip)
@@ -77,6 +117,7 @@ def delete_address(caller: Caller, ip: netaddr.IPAddress) -> None:
             return
         own = caller.allocations().filter(ip_address=found).first()
         if own is not None:
+            precondition.check(own, caller.user, Guest())
             release(own, user=caller.user)
         elif not _shares_gateway(caller, found):
             whose = getattr(found, "pve_allocation", None)
@@ -85,6 +126,14 @@ def delete_address(caller: Caller, ip: netaddr.IPAddress) -> None:
                 + (f"is held by {_holder(whose, caller.user)}" if whose else "was not created by PVE")
                 + ": not ours to delete"
             )
+
+
+def find_address(caller: Caller, ip: netaddr.IPAddress) -> Allocation:
+    """The caller's allocation of that address. Raises Missing."""
+    visible = IPAddress.objects.restrict(caller.user, "view")
+    if found := caller.allocations().filter(ip_address__host=str(ip), ip_address__in=visible).first():
+        return found
+    raise Missing(f"address {ip} is not held in namespace {caller.namespace}, or you may not view it")
 
 
 def find_by_mac(caller: Caller, mac: str) -> list[Allocation]:

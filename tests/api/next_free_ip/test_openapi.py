@@ -52,3 +52,12 @@ def test_an_endpoint_is_documented(schema, url):
     for status in ("200", "201"):
         answer = post["responses"][status]["content"]["application/json"]
         assert one_or_several(schema, answer["schema"]) >= {"id", "address", "mac", "vmid", "hostname"}
+
+
+def test_the_preconditions_of_an_address_are_documented(schema):
+    path = next(path for name, path in schema["paths"].items() if name.endswith("/namespaces/{namespace}/ips/{ip}/"))
+    for method in ("patch", "delete"):
+        places = {(item["in"], item["name"]) for item in path[method]["parameters"]}
+        assert places >= {("query", "mac"), ("query", "vmid"), ("header", "If-Match")}
+    for method in ("get", "put", "patch"):
+        assert "ETag" in path[method]["responses"]["200"]["headers"]
