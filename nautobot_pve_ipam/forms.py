@@ -182,11 +182,13 @@ class SDNSubnetForm(NautobotModelForm):
             if prefix and not models.range_within(chosen, prefix):
                 self.add_error("dhcp_ranges", f"Range {chosen} is not within prefix {prefix}.")
 
-    def _save_m2m(self):
+    def save(self, commit=True):
+        """Save the subnet and its ranges; `commit=False` is not supported."""
         # Ranges chosen here already existed, so PVE must not delete them when it stops using them.
         ranges = self.cleaned_data.pop("dhcp_ranges")
-        super()._save_m2m()
-        self.instance.dhcp_ranges.set(ranges, through_defaults={"adopted": True})
+        subnet = super().save(commit)
+        subnet.dhcp_ranges.set(ranges, through_defaults={"adopted": True})
+        return subnet
 
 
 class SDNSubnetBulkEditForm(TagsBulkEditFormMixin, NautobotBulkEditForm):
