@@ -2,20 +2,15 @@
 
 Addresses are freed through Nautobot's pages, its API, cascades, bulk deletes and Jobs. Deleting an address frees that
 address; deleting a child prefix or an IP address range frees what it blocked. The cursors of all enclosing prefixes
-are lowered after the commit, because nobody else can see the freed address before.
+are lowered once, after the commit.
 May import search and core_internals.
 """
 
-from functools import partial
-
-from django.db import transaction
 from django.db.models.signals import post_delete, post_save
 from nautobot.ipam.models import IPAddress, IPAddressRange, Prefix
 
 from nautobot_pve_ipam.core_internals import value_before_save
-from nautobot_pve_ipam.search import cursors
-from nautobot_pve_ipam.search.intervals import to_int, to_text
-from nautobot_pve_ipam.search.tables import possible_networks
+from nautobot_pve_ipam.search import freed
 
 #: Nautobot's built-in statuses that PVE clusters may have by default; an admin can change them.
 CLUSTER_STATUSES = ("Active", "Planned", "Staging", "Maintenance", "Offline", "Decommissioning")
@@ -23,12 +18,9 @@ CLUSTER_STATUSES = ("Active", "Planned", "Staging", "Maintenance", "Offline", "D
 
 def listen():
     """Connect the receivers to core's models; called once, when the App is ready."""
-    post_delete.connect(_address_freed, sender=IPAddress, dispatch_uid="pve_ipam_address_deleted")
-    post_save.connect(_address_freed, sender=IPAddress, dispatch_uid="pve_ipam_address_saved")
-    for model, ends in ((Prefix, ("network", "broadcast")), (IPAddressRange, ("start_host", "end_host"))):
-        freed = partial(_blocker_freed, ends=ends)
+    for model, receiver in ((IPAddress, _address_freed), (Prefix, _prefix_freed), (IPAddressRange, _range_freed)):
         for signal in (post_delete, post_save):
-            signal.connect(freed, sender=model, weak=False, dispatch_uid=f"pve_ipam_{model._meta.model_name}_freed")
+            signal.connect(receiver, sender=model, dispatch_uid=f"pve_ipam{receiver.__name__}")
 
 
 def offer_cluster_statuses(sender, *, apps, **kwargs):
@@ -50,33 +42,20 @@ def _address_freed(sender, instance, created=None, **kwargs):
     parent_id = value_before_save(instance, "parent_id")
     if created or parent_id is None or (created is not None and parent_id == instance.parent_id):
         return
-    parent = Prefix.objects.filter(pk=parent_id).values_list("namespace_id", flat=True).first()
-    if parent is not None:
-        _lower_after_commit({parent}, instance.ip_version, instance.host, instance.host)
+    freed.in_parent(parent_id, instance.ip_version, instance.host, instance.host)
 
 
-def _blocker_freed(sender, instance, ends, created=False, **kwargs):
+def _prefix_freed(sender, instance, created=False, **kwargs):
     """Deleted, or saved: it may have shrunk, moved or changed its type."""
-    if created:
-        return
-    first, last = (value_before_save(instance, end) for end in ends)
-    if sender is Prefix:
+    if not created:
         namespaces = {instance.namespace_id, value_before_save(instance, "namespace_id")}
-    else:
-        parent_ids = {instance.parent_id, value_before_save(instance, "parent_id")}
-        namespaces = set(Prefix.objects.filter(pk__in=parent_ids).order_by().values_list("namespace_id", flat=True))
-    _lower_after_commit(namespaces, instance.ip_version, first, last)
+        ends = (value_before_save(instance, end) for end in ("network", "broadcast"))
+        freed.in_namespaces(namespaces, instance.ip_version, *ends)
 
 
-def _lower_after_commit(namespaces, ip_version, first, last):
-    begin, end = to_int(first), to_int(last)
-    networks = [to_text(network, ip_version) for network in possible_networks(begin, ip_version)]
-
-    def lower():
-        around = Prefix.objects.filter(
-            namespace_id__in=namespaces, ip_version=ip_version, network__in=networks, broadcast__gte=last
-        )
-        cursors.lower(list(around.order_by().values_list("pk", flat=True)), begin, end)
-
-    # Robust: the deletion must stand even if lowering the cursor, a mere hint, fails.
-    transaction.on_commit(lower, robust=True)
+def _range_freed(sender, instance, created=False, **kwargs):
+    """Deleted, or saved: it may have shrunk, moved or become less exclusive."""
+    if not created:
+        ends = [value_before_save(instance, end) for end in ("start_host", "end_host")]
+        for parent_id in {instance.parent_id, value_before_save(instance, "parent_id")}:
+            freed.in_parent(parent_id, instance.ip_version, *ends)

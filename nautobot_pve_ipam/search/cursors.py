@@ -4,7 +4,7 @@ A cursor belongs to what was searched (prefix, bounds, whether IP address ranges
 wrong or lost one costs time, never correctness. It lives in Redis, moves up after a search and down when something
 below it is freed. Both are atomic in Redis, so that neither undoes the other: an address freed above a cursor is
 stored along with it, so that a search that began earlier cannot move the cursor past that address.
-Imports no other file of the App.
+May import intervals.
 """
 
 import logging
@@ -14,6 +14,8 @@ from uuid import UUID
 import redis
 from django.db import transaction
 from django_redis import get_redis_connection
+
+from nautobot_pve_ipam.search.intervals import Interval
 
 logger = logging.getLogger(__name__)
 
@@ -36,13 +38,14 @@ if now:sub(1, 32) == ARGV[2] then
 end
 """
 _LOWER = """
-for _, key in ipairs(KEYS) do
+for k, key in ipairs(KEYS) do
+  local first, last = ARGV[2 * k - 1], ARGV[2 * k]
   local cursors = redis.call('HGETALL', key)
   for i = 1, #cursors, 2 do
     local low, high = cursors[i]:sub(1, 32), cursors[i]:sub(34, 65)
-    local from = ARGV[1] > low and ARGV[1] or low
+    local from = first > low and first or low
     local now, freed = cursors[i + 1]:sub(1, 32), cursors[i + 1]:sub(33)
-    if from <= high and from <= ARGV[2] then
+    if from <= high and from <= last then
       if from < now then now = from elseif freed == '' or from < freed then freed = from end
       redis.call('HSET', key, cursors[i], now .. freed)
     end
@@ -77,11 +80,11 @@ class Cursor:
             )
 
 
-def lower(prefix_ids: list[UUID], first: int, last: int) -> None:
-    """Something in `first`..`last` was freed: move the cursors of these prefixes below it."""
-    keys = [_key(prefix_id) for prefix_id in prefix_ids]
-    if keys:
-        _eval(_LOWER, keys, f"{first:032x}", f"{last:032x}")
+def lower(freed: dict[UUID, Interval]) -> None:
+    """In each of these prefixes, something of the interval was freed: move its cursors below that. One call."""
+    if freed:
+        intervals = (f"{address:032x}" for interval in freed.values() for address in interval)
+        _eval(_LOWER, [_key(prefix_id) for prefix_id in freed], *intervals)
 
 
 def _key(prefix_id: UUID) -> str:

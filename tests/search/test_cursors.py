@@ -179,6 +179,58 @@ def test_a_deletion_that_is_rolled_back_does_not(subnet):
     assert subnet.position() == USED + 1
 
 
+def test_a_savepoint_that_is_rolled_back_takes_only_its_own_deletions_along(subnet):
+    assert subnet.lowest() == USED + 1
+    with subnet.committed(), transaction.atomic():
+        with suppress(ZeroDivisionError), transaction.atomic():
+            subnet.address(50).delete()
+            raise ZeroDivisionError
+        subnet.address(70).delete()
+    assert subnet.position() == 70
+
+
+def test_a_deletion_in_a_savepoint_counts_with_those_around_it(subnet):
+    assert subnet.lowest() == USED + 1
+    with subnet.committed(), transaction.atomic():
+        subnet.address(90).delete()
+        with transaction.atomic():
+            subnet.address(70).delete()
+        with suppress(ZeroDivisionError), transaction.atomic():
+            subnet.address(80).delete()
+            raise ZeroDivisionError
+    assert subnet.position() == 70
+    with subnet.committed():
+        subnet.address(50).delete()  # the next transaction
+    assert subnet.position() == 50
+
+
+def test_one_transaction_moves_down_the_cursors_of_all_its_prefixes(subnet):
+    child = subnet.ground.prefix("10.0.2.0/24", parent=subnet.prefix)
+    other = subnet.ground.prefix("10.9.0.0/24")
+    for prefix in (child, other):
+        subnet.ground.use(prefix, range(1, 101))
+    first = {prefix: span(prefix)[0] for prefix in (subnet.prefix, child, other)}
+    with subnet.committed():
+        for prefix in first:
+            next(Search(prefix).free())
+    with subnet.committed(), transaction.atomic():
+        IPAddress.objects.filter(host__in=["10.0.0.9", "10.0.2.8", "10.9.0.7"]).delete()
+    with subnet.committed():
+        found = [next(Search(prefix).free())[0] - start for prefix, start in first.items()]
+    assert found == [9, 8, 7]
+
+
+def test_a_stray_on_a_wider_parent_moves_down_the_cursor_of_the_prefix_around_it(subnet):
+    """Core may leave an address on a parent that is not the closest."""
+    child = subnet.ground.prefix("10.0.0.0/24", parent=subnet.prefix)
+    first, last = span(child)
+    with subnet.committed():
+        Cursor(child.pk, first + 1, last - 1, skip_ranges=True).advance(first + 150)
+    with subnet.committed():
+        subnet.address(50).delete()
+    assert Cursor(child.pk, first + 1, last - 1, skip_ranges=True).position == first + 50
+
+
 def test_a_deletion_above_does_not(subnet, admin):
     for _ in range(3):
         subnet.allocate(admin)
@@ -341,7 +393,7 @@ def test_a_search_started_before_a_deletion_does_not_move_past_it(subnet):
     subnet.ground.use(subnet.prefix, range(USED + 1, USED + 101))
     with subnet.committed():
         assert next(addresses(subnet.search(*bounds).free())) == subnet.first + USED + 101
-        cursors.lower([subnet.prefix.pk], subnet.first + USED + 30, subnet.first + USED + 30)
+        cursors.lower({subnet.prefix.pk: (subnet.first + USED + 30,) * 2})
     assert subnet.position(*bounds, skip_ranges=False) == USED + 30
 
 
