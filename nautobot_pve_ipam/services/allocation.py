@@ -30,7 +30,7 @@ from nautobot_pve_ipam.search.intervals import Interval, to_int, to_text
 from nautobot_pve_ipam.search.search import Search
 from nautobot_pve_ipam.services import idempotency
 from nautobot_pve_ipam.services.callers import Caller
-from nautobot_pve_ipam.services.locks import Locks, locked_transaction
+from nautobot_pve_ipam.services.locks import LockName, Locks, locked_transaction
 
 DEFAULT_STATUS = "Active"
 #: Extra candidates offered after a free address, since concurrent clients may have locked the first ones.
@@ -99,8 +99,7 @@ def allocate(
             locks.wait("idempotency-key", user.pk, key)
             if given := idempotency.addresses_given(user, key, request_digest):
                 return [Held(address, getattr(address, "pve_allocation", None), created=False) for address in given]
-        for mac in sorted(macs):
-            locks.wait("mac", search.prefix.pk, mac)
+        locks.wait_all([("mac", search.prefix.pk, mac) for mac in macs])
         where = replace(search, bounds=()) if mac_anywhere else search
         allocations = {mac: found for mac in macs if (found := _allocation_of_mac(where, mac, caller))}
         missing = [item for item in wanted if item.guest.mac not in allocations]
@@ -227,7 +226,27 @@ def _allocation_of_mac(search: Search, mac: str, caller: Caller) -> Allocation |
 
 def _create_free(search: Search, wanted: list[Wanted], locks: Locks, maker: "_Maker") -> list[Held]:
     """Create an address for each of `wanted`, the lowest free ones that no other request is about to take."""
+    made, skipped = _create_unlocked(search, wanted, locks, maker)
+    if len(made) < len(wanted) and skipped:
+        # A long list may have kept us from more addresses than it takes: look again when it is done.
+        rest = wanted[len(made) :]
+        locks.wait_at_gates(skipped, len(rest))
+        made += _create_unlocked(search, rest, locks, maker)[0]
+    if len(made) == len(wanted):
+        return made
+    wished = f"{len(wanted)} wanted, {len(made)} free" if len(wanted) > 1 else "none left"
+    if search.offset:
+        wished += f" after offset {search.offset}"
+    requests_exhausted.inc()
+    raise NoFreeAddress(f"No free address in {search} in namespace {search.prefix.namespace.name}: {wished}")
+
+
+def _create_unlocked(
+    search: Search, wanted: list[Wanted], locks: Locks, maker: "_Maker"
+) -> tuple[list[Held], list[LockName]]:
+    """Addresses for the first of `wanted`, and the names of locks that others held."""
     todo, made = list(wanted), []
+    skipped: list[LockName] = []
     namespace = search.prefix.namespace_id
     for low, high in search.free():
         at = low
@@ -235,22 +254,20 @@ def _create_free(search: Search, wanted: list[Wanted], locks: Locks, maker: "_Ma
             count = len(todo)
             candidates = list(range(at, min(high, at + count + SPARE_CANDIDATES - 1) + 1))
             names = [("address", namespace, host) for host in candidates]
-            locked = [candidates[index] for index in locks.first_free(names, count)]
-            if locked:
-                maker.look_around(locked[0], locked[-1])
-            for host in locked:
-                if held := maker.try_make(host, todo[0]):
+            found = locks.first_free(names, count)
+            # With enough locks taken, the candidates after the last one were not even tried.
+            tried = found[-1] + 1 if len(found) == count else len(candidates)
+            skipped += [names[index] for index in sorted(set(range(tried)) - set(found))]
+            if found:
+                maker.look_around(candidates[found[0]], candidates[found[-1]])
+            for index in found:
+                if held := maker.try_make(candidates[index], todo[0]):
                     made.append(held)
                     todo.pop(0)
-            # With enough locks taken, the candidates after the last one were not even tried.
-            at = (locked if len(locked) == count else candidates)[-1] + 1
+            at = candidates[tried - 1] + 1
         if not todo:
-            return made
-    wished = f"{len(wanted)} wanted, {len(made)} free" if len(wanted) > 1 else "none left"
-    if search.offset:
-        wished += f" after offset {search.offset}"
-    requests_exhausted.inc()
-    raise NoFreeAddress(f"No free address in {search} in namespace {search.prefix.namespace.name}: {wished}")
+            break
+    return made, skipped
 
 
 class _Maker:

@@ -2,16 +2,27 @@
 
 A lock is held until the end of the transaction it was taken in. Locks never replace the database's unique
 constraints: two names may share a lock, and other writers do not use our locks. Imports no other file of the App.
+
+All connections of a PostgreSQL server share one table with room for some thousand locks. So whoever wants more than
+MANY locks takes their gates instead: a gate stands for all MACs of a prefix, or for BLOCK addresses in sequence. Who
+takes fewer locks also holds their gates, but shares them with others who do the same.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import ExitStack, contextmanager
 from typing import Protocol
 
 from django.db import connection, transaction
 
 LockName = tuple[object, ...]
+
+#: Whoever wants more locks than this takes their gates.
+MANY = 64
+#: Addresses behind one gate.
+BLOCK = 256
+#: Seconds to wait for another request, for example one with the same MAC; PVE itself gives up after 30.
+WAIT = 20
 
 
 class Locks(Protocol):
@@ -20,14 +31,34 @@ class Locks(Protocol):
     def wait(self, *parts: object) -> None:
         """Take the lock named by `parts`, waiting for whoever holds it."""
 
+    def wait_all(self, names: Sequence[LockName]) -> None:
+        """Take the locks named by `names`, in an order of their own, waiting for whoever holds them."""
+
     def first_free(self, names: Sequence[LockName], count: int) -> list[int]:
         """Take the locks of the first `count` of `names` that nobody holds, without waiting; returns their indexes."""
+
+    def wait_at_gates(self, names: Sequence[LockName], count: int) -> None:
+        """Wait until nobody keeps us from taking `count` of these locks just because of a gate."""
+
+
+def gate(name: LockName) -> LockName | None:
+    """The gate that a lock is behind; None for a kind of which nobody takes many."""
+    match name:
+        case ("address", namespace, int(host)):
+            return "addresses", namespace, host // BLOCK
+        case ("mac", prefix, _):
+            return "macs", prefix
+    return None
 
 
 def lock_key(*parts: object) -> int:
     """A stable signed 64-bit key for a lock name."""
     digest = hashlib.blake2b("\0".join(map(str, parts)).encode(), digest_size=8, person=b"pve-ipam").digest()
     return int.from_bytes(digest, "big", signed=True)
+
+
+def _gates(names: Sequence[LockName]) -> set[int]:
+    return {lock_key(*found) for name in names if (found := gate(name))}
 
 
 @contextmanager
@@ -47,36 +78,70 @@ class PostgreSQLLocks:
 
     def wait(self, *parts: object) -> None:
         """Take the lock named by `parts`, waiting for whoever holds it."""
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [lock_key(*parts)])
+        self.wait_all([parts])
+
+    def wait_all(self, names: Sequence[LockName]) -> None:
+        """Take the locks named by `names`, or their gates, waiting up to WAIT for whoever holds them; one query."""
+        if len(names) > MANY:
+            self._wait(_gates(names))
+        elif names:
+            self._wait({lock_key(*name) for name in names}, shared=_gates(names))
 
     def first_free(self, names: Sequence[LockName], count: int) -> list[int]:
-        """Take the locks of the first `count` of `names` (tuples) that nobody holds, without waiting.
+        """Take the locks, or gates, of the first `count` of `names` (tuples) that nobody holds, without waiting.
 
-        Returns the indexes of those taken, ascending. One query: the server tries the keys in order and stops.
+        Returns the indexes of those taken, ascending. One query: the server tries them in order and stops.
+        """
+        gates = [lock_key(*(gate(name) or name)) for name in names]
+        keys = gates if count > MANY else [lock_key(*name) for name in names]
+        # CASE guarantees the order: no lock is tried behind a gate that somebody else has.
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT position FROM"
+                " unnest(%s::bigint[], %s::bigint[]) WITH ORDINALITY AS candidate (gate, key, position)"
+                " WHERE CASE WHEN gate = key OR pg_try_advisory_xact_lock_shared(gate)"
+                " THEN pg_try_advisory_xact_lock(key) END LIMIT %s",
+                [gates, keys, count],
+            )
+            return [position - 1 for (position,) in cursor.fetchall()]
+
+    def wait_at_gates(self, names: Sequence[LockName], count: int) -> None:
+        """Wait until nobody keeps us from taking `count` of these locks just because of a gate; one query."""
+        if count > MANY:
+            self._wait(_gates(names))
+        else:
+            self._wait(set(), shared=_gates(names))
+
+    @staticmethod
+    def _wait(keys: set[int], shared: Set[int] = frozenset()) -> None:
+        """Take locks, `shared` with others or alone, in ascending order, so that no two transactions wait in a circle.
+
+        From then on, nothing in the transaction waits longer than WAIT, not even for another writer's rows.
         """
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT position FROM unnest(%s::bigint[]) WITH ORDINALITY AS candidate (key, position)"
-                " WHERE pg_try_advisory_xact_lock(key) LIMIT %s",
-                [[lock_key(*name) for name in names], count],
+                "SELECT set_config('lock_timeout', %s, true),"
+                " (SELECT count(pg_advisory_xact_lock_shared(key)) FROM unnest(%s::bigint[]) AS gates (key)),"
+                " (SELECT count(pg_advisory_xact_lock(key)) FROM unnest(%s::bigint[]) AS locks (key))",
+                [f"{WAIT}s", sorted(shared), sorted(keys)],
             )
-            return [position - 1 for (position,) in cursor.fetchall()]
 
 
 class MySQLLocks:
     """`GET_LOCK` of MySQL and MariaDB: session-scoped and server-wide, so we must release each lock by name."""
-
-    #: Seconds to wait for another request with the same MAC or key; PVE itself gives up after 30.
-    WAIT = 20
 
     def __init__(self, held: ExitStack) -> None:
         self._held = held
 
     def wait(self, *parts: object) -> None:
         """Take the lock named by `parts`, waiting for whoever holds it."""
-        if not self._get(parts, self.WAIT):
-            raise TimeoutError(f"lock {parts[0]} was not free within {self.WAIT} s")
+        if not self._get(parts, WAIT):
+            raise TimeoutError(f"lock {parts[0]} was not free within {WAIT} s")
+
+    def wait_all(self, names: Sequence[LockName]) -> None:
+        """Take the locks named by `names`, waiting for whoever holds them."""
+        for name in sorted(names, key=str):
+            self.wait(*name)
 
     def first_free(self, names: Sequence[LockName], count: int) -> list[int]:
         """Take the locks of the first `count` of `names` (tuples) that nobody holds; returns their indexes."""
@@ -87,6 +152,9 @@ class MySQLLocks:
             if self._get(name, 0):
                 taken.append(index)
         return taken
+
+    def wait_at_gates(self, names: Sequence[LockName], count: int) -> None:
+        """There are no gates: the server does not limit the number of locks."""
 
     def _get(self, parts: LockName, seconds: int) -> bool:
         name = f"pve-ipam:{lock_key(connection.settings_dict['NAME'], *parts):x}"

@@ -4,7 +4,9 @@ from itertools import chain, pairwise
 
 import pytest
 
+from nautobot_pve_ipam.services.locks import MANY
 from tests.concurrency.clients import come_and_go, post, together, write_round_our_locks
+from tests.nightly import nightly_only
 
 SUBNET = "10.0.0.0-24"
 CLIENTS = 8
@@ -92,6 +94,30 @@ def test_lists_are_all_or_nothing(network):
     left = 33 - len(made)
     assert network.post(url.removeprefix(network.live.api), [{}] * left).status == 201
     assert network.addresses() == inside(33)
+
+
+def test_long_lists_close_their_part_of_a_subnet_but_nobody_is_refused(network):
+    """In a subnet that is hardly larger, single requests and other lists wait for them."""
+    url = network.live.api + network.url(SUBNET)
+    lists, single = [[{}] * (MANY + 6)], [{}] * 6
+    tasks = [(post, (url, network.live.token, bodies)) for bodies in (lists, single, lists, single, lists)]
+    answers = by_status(chain(*together(*tasks)))
+    assert list(answers) == [201], answers
+    assert len(set(network.addresses())) == len(network.addresses()) == 3 * (MANY + 6) + 2 * 6
+
+
+@pytest.mark.parametrize(("count", "size"), [(3, MANY + 6), pytest.param(32, 1000, marks=nightly_only)])
+def test_long_lists_of_guests_at_once(count, size, network):
+    """They take turns; who waits too long is told to come back."""
+    network.prefix("10.8.0.0/16")
+    url = network.live.api + network.url("10.8.0.0-16")
+    macs = [f"BC:24:11:{number >> 16:02X}:{number >> 8 & 255:02X}:{number & 255:02X}" for number in range(count * size)]
+    lists = [[{"mac": mac} for mac in macs[start : start + size]] for start in range(0, len(macs), size)]
+    answers = by_status(chain(*together(*((post, (url, network.live.token, [body])) for body in lists))))
+    assert set(answers) <= ({201} if count < 32 else {201, 503}), answers
+    made = [item for body in answers[201] for item in body]
+    assert len({item["address"] for item in made}) == len({item["mac"] for item in made}) == len(answers[201]) * size
+    assert network.written()[:2] == (len(made), len(made))
 
 
 def test_no_address_has_two_holders_while_others_are_released(network):

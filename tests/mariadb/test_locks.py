@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import transaction
 
+from nautobot_pve_ipam.services import locks as module
 from nautobot_pve_ipam.services.locks import MySQLLocks, lock_key, locked_transaction
 from tests.mariadb.available import need_mariadb
 
@@ -72,6 +73,14 @@ def test_when_all_are_held_none_is_taken(other):
         assert locks.first_free(NAMES, 1) == []
 
 
+def test_many_locks_are_waited_for_one_by_one(other):
+    macs = [("mac", "prefix", number) for number in range(module.MANY + 1)]
+    with locked_transaction() as locks:
+        locks.wait_all(macs)
+        assert not any(map(other.sees_free, macs))
+    assert all(map(other.sees_free, macs))
+
+
 def test_a_rollback_releases(other):
     def fail():
         with locked_transaction() as locks:
@@ -105,7 +114,7 @@ def test_waiting_ends_when_the_other_is_done(other, connect):
 
 
 def test_waiting_does_not_last_forever(other, monkeypatch):
-    monkeypatch.setattr(MySQLLocks, "WAIT", 0)
+    monkeypatch.setattr(module, "WAIT", 0)
     other.take(("mac", "x"))
     with pytest.raises(TimeoutError, match="lock mac was not free"), locked_transaction() as locks:
         locks.wait("mac", "x")

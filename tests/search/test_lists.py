@@ -6,6 +6,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from nautobot_pve_ipam.services.locks import MANY
 from tests.networks import Network
 from tests.search.fill import Ground
 
@@ -42,6 +43,19 @@ def test_each_further_address_costs_a_few_queries(api_client):
     for (few, for_few), (many, for_many) in pairwise(counts):
         each = QUERIES_PER_ADDRESS + LOCK_QUERIES[connection.vendor]
         assert for_many - for_few <= each * (many - few) + QUERIES_PER_WINDOW, counts
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("size", [MANY, MANY + 1, 150])
+def test_a_list_holds_few_locks_however_long(size, api_client):
+    """All connections of a server share room for some thousand locks."""
+    prefix = Ground("locks").prefix("10.0.0.0/16")
+    made = post(api_client, prefix, [{"mac": f"BC:24:11:00:00:{number:02X}"} for number in range(size)])
+    assert len({item["mac"] for item in made}) == size
+    with connection.cursor() as cursor:  # still the transaction of this test
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()")
+        (locks,) = cursor.fetchone()
+    assert locks <= (2 * MANY + 2 if size <= MANY else 2)
 
 
 def test_a_webhook_is_fired_for_each(live):

@@ -6,9 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 
 from development.databases import connect
+from nautobot_pve_ipam.services import locks
 from nautobot_pve_ipam.services.locks import lock_key, locked_transaction
 
 pytestmark = [pytest.mark.django_db, pytest.mark.postgresql]
@@ -48,16 +49,16 @@ def test_a_lock_held_by_somebody_else_is_skipped(others):
     others.execute("SELECT pg_advisory_lock(%s)", [lock_key(*NAMES[1])])
 
     def work():
-        with locked_transaction() as locks:
-            return locks.first_free(NAMES, 2)
+        with locked_transaction() as held:
+            return held.first_free(NAMES, 2)
 
     assert in_a_transaction_of_its_own(work) == [0, 2]
 
 
 def test_no_more_locks_are_taken_than_asked_for(others):
     def work():
-        with locked_transaction() as locks:
-            assert locks.first_free(NAMES, 2) == [0, 1]
+        with locked_transaction() as held:
+            assert held.first_free(NAMES, 2) == [0, 1]
             return [others(name) for name in NAMES]
 
     assert in_a_transaction_of_its_own(work) == [False, False, True, True]
@@ -68,17 +69,17 @@ def test_when_all_are_held_none_is_taken(others):
         others.execute("SELECT pg_advisory_lock(%s)", [lock_key(*name)])
 
     def work():
-        with locked_transaction() as locks:
-            return locks.first_free(NAMES, 1)
+        with locked_transaction() as held:
+            return held.first_free(NAMES, 1)
 
     assert in_a_transaction_of_its_own(work) == []
 
 
 def test_a_commit_releases(others):
     def work():
-        with locked_transaction() as locks:
-            locks.first_free(NAMES, 1)
-            locks.wait("mac", "x")
+        with locked_transaction() as held:
+            held.first_free(NAMES, 1)
+            held.wait("mac", "x")
             assert not others(NAMES[0])
             assert not others(("mac", "x"))
         return others(NAMES[0]), others(("mac", "x"))
@@ -88,8 +89,8 @@ def test_a_commit_releases(others):
 
 def test_a_rollback_releases(others):
     def fail():
-        with locked_transaction() as locks:
-            locks.first_free(NAMES, 1)
+        with locked_transaction() as held:
+            held.first_free(NAMES, 1)
             raise ZeroDivisionError
 
     def work():
@@ -106,20 +107,110 @@ def test_wait_waits_until_the_other_is_done(others):
 
     def work():
         try:
-            with locked_transaction() as locks:
-                locks.wait("mac", "y")
+            with locked_transaction() as held:
+                held.wait("mac", "y")
                 return others(("mac", "y"))
         finally:
             connection.close()
 
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(work)
-        deadline = time.monotonic() + PATIENCE
-        while not _somebody_waits(others):
-            assert time.monotonic() < deadline, "nobody waits for the lock"
+        _until_somebody_waits(others)
         assert not waiting.done()
         others.execute("SELECT pg_advisory_unlock(%s)", [key])
         assert waiting.result(PATIENCE) is False
+
+
+def advisory_locks(cursor):
+    cursor.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()")
+    return cursor.fetchone()[0]
+
+
+@pytest.fixture
+def many(monkeypatch):
+    """Two locks are not many, three are."""
+    monkeypatch.setattr(locks, "MANY", 2)
+
+
+def test_many_locks_are_taken_as_one(many):
+    macs = [("mac", "prefix", number) for number in range(3)]
+    with locked_transaction() as held, connection.cursor() as cursor:
+        held.wait_all(macs)
+        assert advisory_locks(cursor) == 1
+        assert held.first_free(NAMES, 3) == [0, 1, 2]
+        assert advisory_locks(cursor) == 2
+
+
+def test_nobody_gets_a_lock_whose_gate_somebody_holds(many):
+    """Nor does the attempt leave a lock behind."""
+
+    def work():
+        with locked_transaction() as held, connection.cursor() as cursor:
+            return held.first_free(NAMES, 1), held.first_free(NAMES, 3), advisory_locks(cursor)
+
+    with locked_transaction() as held:
+        assert held.first_free(NAMES, 3) == [0, 1, 2]
+        assert in_a_transaction_of_its_own(work) == ([], [], 0)
+
+
+def test_nobody_gets_a_gate_while_somebody_holds_a_lock(many):
+    def work():
+        with locked_transaction() as held:
+            return held.first_free(NAMES, 3), held.first_free(NAMES, 2)
+
+    with locked_transaction() as held:
+        held.wait(*NAMES[1])
+        assert in_a_transaction_of_its_own(work) == ([], [0, 2])
+
+
+def test_a_gate_does_not_close_other_blocks_and_prefixes(many):
+    def work():
+        with locked_transaction() as held:
+            held.wait_all([("mac", "another prefix", number) for number in range(3)])
+            return held.first_free([("address", "namespace", locks.BLOCK), ("address", "another", 1)], 2)
+
+    with locked_transaction() as held:
+        held.wait_all([("mac", "prefix", number) for number in range(3)])
+        held.first_free(NAMES, 3)
+        assert in_a_transaction_of_its_own(work) == [0, 1]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_whoever_was_kept_out_by_a_gate_can_wait_at_it(count, many, others):
+    key = lock_key(*locks.gate(NAMES[0]))
+    others.execute("SELECT pg_advisory_lock(%s)", [key])
+
+    def work():
+        try:
+            with locked_transaction() as held:
+                assert held.first_free(NAMES, count) == []
+                held.wait_at_gates(NAMES, count)
+                return held.first_free(NAMES, count)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(work)
+        _until_somebody_waits(others)
+        others.execute("SELECT pg_advisory_unlock(%s)", [key])
+        assert waiting.result(PATIENCE) == list(range(count))
+
+
+def test_waiting_does_not_last_forever(others, monkeypatch):
+    monkeypatch.setattr(locks, "WAIT", 0.001)
+    others.execute("SELECT pg_advisory_lock(%s)", [lock_key("mac", "z")])
+
+    def work():
+        with pytest.raises(OperationalError, match="lock timeout"), locked_transaction() as held:
+            held.wait("mac", "z")
+
+    in_a_transaction_of_its_own(work)
+
+
+def _until_somebody_waits(others):
+    deadline = time.monotonic() + PATIENCE
+    while not _somebody_waits(others):
+        assert time.monotonic() < deadline, "nobody waits for the lock"
 
 
 def _somebody_waits(others):

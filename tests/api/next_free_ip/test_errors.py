@@ -4,7 +4,9 @@ import re
 
 import pytest
 
+from nautobot_pve_ipam.services import locks
 from tests.networks import Network
+from tests.search.fill import Ground
 
 SUBNET, SUBNET6, SMALL = "10.0.0.0-24", "2001:db8::-64", "10.0.1.0-29"
 
@@ -273,3 +275,18 @@ def test_an_unsupported_media_type(network):
     answer = network.post(SUBNET, b"vmid=101", headers={"Content-Type": "application/x-www-form-urlencoded"})
     refused(network, answer, 415, "unsupported_media_type", "x-www-form-urlencoded")
     assert network.written() == before
+
+
+@pytest.mark.postgresql
+@pytest.mark.django_db
+@pytest.mark.parametrize("sqlstate", ["53200", "40P01", "55P03"], ids=["no room for locks", "deadlock", "lock timeout"])
+def test_an_overloaded_database_is_a_503(sqlstate, api_client, monkeypatch):
+    def fail(self, names, count):
+        with locks.connection.cursor() as cursor:
+            cursor.execute(f"DO $$ BEGIN RAISE EXCEPTION 'too much' USING ERRCODE = '{sqlstate}'; END $$")
+
+    monkeypatch.setattr(locks.PostgreSQLLocks, "first_free", fail)
+    prefix = Ground("overload").prefix("10.0.0.0/24")
+    answer = api_client.post(f"/api/plugins/pve-ipam/prefixes/{prefix.pk}/next-free-ip/", {}, format="json")
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+    assert int(answer["Retry-After"]) > 0
