@@ -20,12 +20,16 @@ _KINDS = {"str": (str,), "int": (int,), "bool": (bool,), "str | None": (str, Non
 
 @dataclass(frozen=True)
 class NamespaceStatus:
-    """`ready`: the token has every permission that the hooks need; `missing` lists those it lacks."""
+    """`ready`: the token has every permission that the hooks need; `missing` lists those it lacks.
+
+    `warning`: what to do if the cluster was renamed, or has no zone in this namespace yet.
+    """
 
     namespace: str
     ready: bool
     missing: tuple[str, ...]
     detail: str
+    warning: str | None
     nautobot_version: str | None
     app_version: str | None
     raw: Any = field(repr=False, compare=False)

@@ -128,8 +128,9 @@ def _verify(client: Client, args: argparse.Namespace) -> _Output:
     status = client.verify()
     versions = f"Nautobot {status.nautobot_version}, App {status.app_version}"
     text = f"{status.namespace}: {'ready' if status.ready else 'not ready'} ({versions})"
-    lacks = f" Missing: {', '.join(status.missing)}." if status.missing else ""
-    return _Output(text, status.raw, 0 if status.ready else 4, "" if status.ready else status.detail + lacks)
+    lacks = f"Missing: {', '.join(status.missing)}." if status.missing else ""
+    notes = (("" if status.ready else status.detail), lacks, status.warning)
+    return _Output(text, status.raw, 0 if status.ready else 4, " ".join(note for note in notes if note))
 
 
 def _next_free_ip(client: Client, args: argparse.Namespace) -> _Output:
@@ -169,6 +170,10 @@ def _put_subnet(client: Client, args: argparse.Namespace) -> _Output:
         args.cidr,
         args.zone,
         args.vnet,
+        zone_type=args.zone_type or UNCHANGED,
+        zone_dhcp=UNCHANGED if args.zone_dhcp is None else args.zone_dhcp or None,
+        vnet_alias=UNCHANGED if args.vnet_alias is None else args.vnet_alias or None,
+        vnet_tag=UNCHANGED if args.vnet_tag is None else _tag(args.vnet_tag),
         gateway=UNCHANGED if args.gateway is None else args.gateway or None,
         dhcp_ranges=UNCHANGED
         if args.dhcp_range is None
@@ -178,6 +183,13 @@ def _put_subnet(client: Client, args: argparse.Namespace) -> _Output:
         adopt=args.adopt,
     )
     return _Output(subnet.prefix, subnet.raw)
+
+
+def _tag(text: str) -> int | None:
+    try:
+        return int(text) if text else None
+    except ValueError:
+        raise ConfigurationError(f"--vnet-tag {text!r} is not a number") from None
 
 
 def _del_subnet(client: Client, args: argparse.Namespace) -> _Output:
@@ -192,11 +204,11 @@ def _add_ip(client: Client, args: argparse.Namespace) -> _Output:
 
 def _update_ip(client: Client, args: argparse.Namespace) -> _Output:
     guest = {"hostname": args.hostname, "mac": args.mac, "vmid": args.vmid, "zone": args.zone}
-    return _allocation(client.update_ip(args.ip, **guest))
+    return _allocation(client.update_ip(args.ip, if_mac=args.if_mac, if_vmid=args.if_vmid, **guest))
 
 
 def _release(client: Client, args: argparse.Namespace) -> _Output:
-    client.del_ip(args.ip, zone=args.zone)
+    client.del_ip(args.ip, zone=args.zone, if_mac=args.if_mac, if_vmid=args.if_vmid)
     return _Output()
 
 
@@ -222,6 +234,34 @@ def _refuse_token(value: str) -> NoReturn:
     raise argparse.ArgumentTypeError(
         "command lines are visible to all users of this machine: use --token-file or PVE_NAUTOBOT_TOKEN"
     )
+
+
+def _add_guest(made: _Parser) -> None:
+    made.add_argument("--mac", help="MAC of the network device; repeating the request returns the same address")
+    made.add_argument("--hostname")
+    made.add_argument("--vmid", type=int, help="100 to 999999999")
+    made.add_argument("--zone", help="SDN zone")
+
+
+def _add_precondition(made: _Parser) -> None:
+    made.add_argument("--if-mac", metavar="MAC", help="only if this MAC holds the address; allows a retry")
+    made.add_argument("--if-vmid", type=int, metavar="VMID", help="only if this guest holds it; allows a retry")
+
+
+def _add_subnet_facts(made: _Parser) -> None:
+    made.add_argument("--zone", required=True)
+    made.add_argument("--vnet", required=True)
+    made.add_argument("--zone-type", help="simple, vlan, qinq, vxlan or evpn")
+    made.add_argument("--zone-dhcp", metavar="BACKEND", help="the zone's DHCP backend, such as dnsmasq")
+    made.add_argument("--vnet-alias")
+    made.add_argument("--vnet-tag", metavar="ID", help="VLAN ID or VXLAN ID")
+    made.add_argument("--gateway", metavar="IP")
+    made.add_argument(
+        "--dhcp-range", action="append", metavar="START-END", help="repeatable; replaces all existing ranges"
+    )
+    made.add_argument("--snat", action=argparse.BooleanOptionalAction, default=None)
+    made.add_argument("--dns-zone-prefix")
+    made.add_argument("--adopt", action="store_true", help="take over a prefix that already exists in Nautobot")
 
 
 def _parser() -> _Parser:
@@ -250,12 +290,6 @@ def _parser() -> _Parser:
             made.add_argument(argument, metavar=argument.upper())
         return made
 
-    def guest(made: _Parser) -> None:
-        made.add_argument("--mac", help="MAC of the network device; repeating the request returns the same address")
-        made.add_argument("--hostname")
-        made.add_argument("--vmid", type=int, help="100 to 999999999")
-        made.add_argument("--zone", help="SDN zone")
-
     verb("verify", _verify, "check that the namespace exists and the token has the permissions PVE needs")
 
     made = verb(
@@ -273,7 +307,7 @@ def _parser() -> _Parser:
     )
     made.add_argument("--offset", type=int, default=0, metavar="N", help="skip N free addresses")
     made.add_argument("--exclude", action="append", default=[], metavar="X", help="address, CIDR or a-b; repeatable")
-    guest(made)
+    _add_guest(made)
     made.add_argument(
         "--preview", action="store_true", help="show what is free without allocating it; guest options are ignored"
     )
@@ -281,27 +315,22 @@ def _parser() -> _Parser:
 
     made = verb("release", _release, "release an address", "ip")
     made.add_argument("--zone", help="SDN zone")
+    _add_precondition(made)
 
     for name in ("add-subnet", "update-subnet"):
         made = verb(name, _put_subnet, "create or update a subnet; '' clears a value", "cidr")
-        made.add_argument("--zone", required=True)
-        made.add_argument("--vnet", required=True)
-        made.add_argument("--gateway", metavar="IP")
-        made.add_argument(
-            "--dhcp-range", action="append", metavar="START-END", help="repeatable; replaces all existing ranges"
-        )
-        made.add_argument("--snat", action=argparse.BooleanOptionalAction, default=None)
-        made.add_argument("--dns-zone-prefix")
-        made.add_argument("--adopt", action="store_true", help="take over a prefix that already exists in Nautobot")
+        _add_subnet_facts(made)
 
     made = verb("del-subnet", _del_subnet, "delete a subnet that has no guests", "cidr")
     made.add_argument("--zone")
 
     made = verb("add-ip", _add_ip, "allocate this address", "ip")
-    guest(made)
+    _add_guest(made)
     made.add_argument("--gateway", action="store_true", help="mark it as the subnet's gateway")
 
-    guest(verb("update-ip", _update_ip, "change the guest details of an address", "ip"))
+    made = verb("update-ip", _update_ip, "change the guest details of an address", "ip")
+    _add_guest(made)
+    _add_precondition(made)
 
     made = verb("find", _find, "show the addresses of a MAC", "mac")
     made.add_argument("--zone", help="SDN zone")

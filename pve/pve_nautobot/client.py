@@ -1,8 +1,9 @@
-"""The client: one method per hook of PVE's IPAM interface, each a single HTTP request that is safe to retry.
+"""The client: one method per hook of PVE's IPAM interface, each a single HTTP request.
 
 A request is retried (at most twice, within `timeout`) if no response arrives or the server is unavailable. A retry
-never allocates a second address: every method of the API is idempotent except POST, and all attempts of a POST
-carry the same Idempotency-Key.
+never allocates a second address: all attempts of a POST carry the same Idempotency-Key. A retry never hits somebody
+else: what it deletes or changes may have passed to the next guest meanwhile, so DELETE and PATCH are retried only with
+a precondition (`if_mac`, `if_vmid`) or if the connection failed before anything was sent.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from urllib.parse import quote, urlencode
 
 from . import __version__, values
 from .answers import Allocation, Found, FreeAddress, NamespaceStatus, Subnet
-from .errors import ApiError, ConfigurationError, ProtocolError, PveNautobotError, api_error
+from .errors import ApiError, ConfigurationError, ConnectError, ProtocolError, PveNautobotError, api_error
 from .transport import HttpTransport, Request, Response, Transport
 from .values import UNCHANGED, Range, Unchanged
 
@@ -69,7 +70,7 @@ class Client:
 
     def verify(self) -> NamespaceStatus:
         """Whether the namespace exists and the token has the permissions that the hooks need."""
-        return NamespaceStatus.from_json(self._call("GET", "")[0])
+        return NamespaceStatus.from_json(self._call("GET", "", query={"cluster": self._cluster})[0])
 
     def put_subnet(
         self,
@@ -77,6 +78,10 @@ class Client:
         zone: str,
         vnet: str,
         *,
+        zone_type: str | Unchanged = UNCHANGED,
+        zone_dhcp: str | Unchanged | None = UNCHANGED,
+        vnet_alias: str | Unchanged | None = UNCHANGED,
+        vnet_tag: int | Unchanged | None = UNCHANGED,
         gateway: str | Unchanged | None = UNCHANGED,
         dhcp_ranges: Iterable[Range] | Unchanged = UNCHANGED,
         snat: bool | Unchanged = UNCHANGED,
@@ -91,6 +96,10 @@ class Client:
         body = {
             "zone": zone,
             "vnet": vnet,
+            "zone_type": zone_type,
+            "zone_dhcp": zone_dhcp,
+            "vnet_alias": vnet_alias,
+            "vnet_tag": values.number("vnet_tag", vnet_tag, 1, 16_777_215) if isinstance(vnet_tag, int) else vnet_tag,
             "gateway": values.address("gateway", gateway) if isinstance(gateway, str) else gateway,
             "dhcp_ranges": dhcp_ranges
             if isinstance(dhcp_ranges, Unchanged)
@@ -194,16 +203,28 @@ class Client:
         mac: str | None = None,
         vmid: int | None = None,
         zone: str | None = None,
+        if_mac: str | None = None,
+        if_vmid: int | None = None,
     ) -> Allocation:
-        """Change the details of the guest. Raises NotFound if the address is not allocated."""
+        """Change the details of the guest. Raises NotFound if the address is not allocated.
+
+        `if_mac`, `if_vmid`: raises Conflict unless this guest holds the address.
+        """
         if hostname is None and mac is None and vmid is None:
             raise ConfigurationError("nothing to change: give hostname, mac or vmid")
-        answer, _ = self._call("PATCH", _ip_path(ip), body=_known(self._guest(mac, hostname, vmid, zone)))
+        body = _known(self._guest(mac, hostname, vmid, zone))
+        answer, _ = self._call("PATCH", _ip_path(ip), condition=_held_by(if_mac, if_vmid), body=body)
         return Allocation.from_json(answer, created=False)
 
-    def del_ip(self, ip: str, *, zone: str | None = None) -> None:
-        """Release an address. Succeeds if it is already free. Raises Conflict if it is not PVE's to release."""
-        self._call("DELETE", _ip_path(ip), query={"zone": zone, "cluster": self._cluster})
+    def del_ip(
+        self, ip: str, *, zone: str | None = None, if_mac: str | None = None, if_vmid: int | None = None
+    ) -> None:
+        """Release an address. Succeeds if it is already free. Raises Conflict if it is not PVE's to release.
+
+        `if_mac`, `if_vmid`: raises Conflict unless this guest holds the address.
+        """
+        query = {"zone": zone, "cluster": self._cluster}
+        self._call("DELETE", _ip_path(ip), query=query, condition=_held_by(if_mac, if_vmid))
 
     def get_ips_from_mac(self, mac: str, *, zone: str | None = None) -> Found:
         """The addresses of a MAC; finding none is not an error."""
@@ -220,9 +241,15 @@ class Client:
         }
 
     def _call(
-        self, method: str, path: str, *, query: Mapping[str, Any] | None = None, body: Mapping[str, Any] | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        condition: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | None = None,
     ) -> tuple[Any, bool]:
-        """The response's JSON (None if empty), and whether something was created."""
+        """The response's JSON (None if empty), and whether something was created. `condition` is sent in the query."""
         headers = {
             "Authorization": f"Token {self._token}",
             "Accept": "application/json",
@@ -233,13 +260,15 @@ class Client:
             headers["Content-Type"] = "application/json"
         if method == "POST":
             headers["Idempotency-Key"] = str(uuid.uuid4())
-        search = urlencode(_known(query or {}), doseq=True, safe=":")
+        search = urlencode({**_known(query or {}), **(condition or {})}, doseq=True, safe=":")
         url = f"{self._base}{path}{'?' if search else ''}{search}"
         content = None if body is None else json.dumps(body).encode()
-        response = self._send(Request(method, url, headers, content, self._timeout))
+        request = Request(method, url, headers, content, self._timeout)
+        response = self._send(request, harmless=method not in ("DELETE", "PATCH") or bool(condition))
         return self._decode(response), response.status == 201
 
-    def _send(self, request: Request) -> Response:
+    def _send(self, request: Request, *, harmless: bool) -> Response:
+        """`harmless`: the request may be carried out twice."""
         deadline = self._clock() + self._timeout
         for pause in (*_PAUSES, None):
             left = deadline - self._clock()
@@ -250,7 +279,8 @@ class Client:
                 return response
             except PveNautobotError as error:
                 wait = max(pause or 0, getattr(error, "retry_after", None) or 0)
-                if pause is None or not error.repeatable or self._clock() + wait >= deadline:
+                may_repeat = error.repeatable and (harmless or isinstance(error, ConnectError))
+                if pause is None or not may_repeat or self._clock() + wait >= deadline:
                     raise
                 self._sleep(wait)
         raise AssertionError("the last attempt returns or raises")
@@ -298,6 +328,16 @@ def _subnet_path(net: values.Network) -> str:
 
 def _ip_path(ip: str) -> str:
     return f"ips/{values.host('ip', ip)}/"
+
+
+def _held_by(mac: str | None, vmid: int | None) -> dict[str, Any]:
+    """The precondition of a change or release."""
+    return _known(
+        {
+            "mac": None if mac is None else values.mac("if_mac", mac),
+            "vmid": None if vmid is None else values.vmid("if_vmid", vmid),
+        }
+    )
 
 
 def _known(data: Mapping[str, Any]) -> dict[str, Any]:

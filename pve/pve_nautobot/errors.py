@@ -3,7 +3,7 @@
 PveNautobotError
 |-- ConfigurationError      invalid input, caught before any request
 |-- TransportError          no usable response
-|   |-- ConnectError        connection refused, no route, unknown host, TLS failure
+|   |-- ConnectError        connection refused, no route, unknown host, TLS failure: nothing was sent
 |   |-- RequestTimeout      no response in time
 |   |-- CertificateError    the server's certificate is not trusted
 |   |   `-- FingerprintMismatch

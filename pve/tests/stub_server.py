@@ -54,6 +54,7 @@ STATUS: dict[str, Any] = {
     "ready": True,
     "missing": [],
     "detail": "Ready.",
+    "warning": None,
 }
 FOUND: dict[str, Any] = {"ip4": "10.0.0.100", "ip6": None, "results": [ALLOCATION]}
 

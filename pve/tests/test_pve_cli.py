@@ -64,8 +64,16 @@ VERBS: dict[str, tuple[Any, str, str, Any, str]] = {
         "10.0.0.5/24\n10.0.0.7/24",
     ),
     "release 10.0.0.100 --zone simple1": (None, "DELETE", f"{BASE}/ips/10.0.0.100/?zone=simple1", None, ""),
+    "release 10.0.0.100 --if-mac BC:24:11:00:00:01 --if-vmid 100": (
+        None,
+        "DELETE",
+        f"{BASE}/ips/10.0.0.100/?mac=bc:24:11:00:00:01&vmid=100",
+        None,
+        "",
+    ),
     (
         "add-subnet 10.0.0.0/24 --zone simple1 --vnet vnet0 --gateway 10.0.0.1"
+        " --zone-type simple --zone-dhcp dnsmasq --vnet-alias DMZ --vnet-tag 20"
         " --dhcp-range 10.0.0.100-10.0.0.150 --snat --dns-zone-prefix dc1 --adopt"
     ): (
         SUBNET,
@@ -74,6 +82,10 @@ VERBS: dict[str, tuple[Any, str, str, Any, str]] = {
         {
             "zone": "simple1",
             "vnet": "vnet0",
+            "zone_type": "simple",
+            "zone_dhcp": "dnsmasq",
+            "vnet_alias": "DMZ",
+            "vnet_tag": 20,
             "gateway": "10.0.0.1",
             "dhcp_ranges": [{"start": "10.0.0.100", "end": "10.0.0.150"}],
             "snat": True,
@@ -82,13 +94,19 @@ VERBS: dict[str, tuple[Any, str, str, Any, str]] = {
         },
         "10.0.0.0/24",
     ),
-    "update-subnet 10.0.0.0-24 --zone simple1 --vnet vnet0 --gateway= --dhcp-range= --dns-zone-prefix= --no-snat": (
+    (
+        "update-subnet 10.0.0.0-24 --zone simple1 --vnet vnet0 --gateway= --dhcp-range= --dns-zone-prefix= --no-snat"
+        " --zone-dhcp= --vnet-alias= --vnet-tag="
+    ): (
         SUBNET,
         "PUT",
         NET,
         {
             "zone": "simple1",
             "vnet": "vnet0",
+            "zone_dhcp": None,
+            "vnet_alias": None,
+            "vnet_tag": None,
             "gateway": None,
             "dhcp_ranges": [],
             "snat": False,
@@ -121,6 +139,13 @@ VERBS: dict[str, tuple[Any, str, str, Any, str]] = {
         "PATCH",
         f"{BASE}/ips/10.0.0.100/",
         {"hostname": "db", "vmid": 101},
+        "10.0.0.100/24",
+    ),
+    "update-ip 10.0.0.100 --mac BC:24:11:00:00:02 --if-mac BC:24:11:00:00:01 --if-vmid 100": (
+        ALLOCATION,
+        "PATCH",
+        f"{BASE}/ips/10.0.0.100/?mac=bc:24:11:00:00:01&vmid=100",
+        {"mac": "bc:24:11:00:00:02"},
         "10.0.0.100/24",
     ),
     "find BC:24:11:00:00:01 --zone simple1": (
@@ -201,12 +226,27 @@ def test_fingerprint_mismatch(tls_server: StubServer, capsys: pytest.CaptureFixt
     assert "does not match the pinned fingerprint" in capsys.readouterr().err
 
 
+def test_a_tag_that_is_no_number(server: StubServer, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["add-subnet", "10.0.0.0/24", "--zone", "z", "--vnet", "v", "--vnet-tag", "x"]) == 2
+    assert capsys.readouterr().err == "pve-nautobot: --vnet-tag 'x' is not a number\n"
+    assert server.requests == []
+
+
 def test_verify_lists_missing_permissions(server: StubServer, capsys: pytest.CaptureFixture[str]) -> None:
     server.answer(200, {**STATUS, "ready": False, "missing": ["ipam.add_ipaddress"], "detail": "Not allowed enough."})
     assert main(["verify"]) == 4
     out, err = capsys.readouterr()
     assert out.startswith("pve: not ready")
     assert err == "pve-nautobot: Not allowed enough. Missing: ipam.add_ipaddress.\n"
+
+
+def test_verify_passes_the_warning_on(server: StubServer, capsys: pytest.CaptureFixture[str]) -> None:
+    server.answer(200, {**STATUS, "warning": "cluster dc1 is new here"})
+    assert main(["verify", "--cluster", "dc1"]) == 0
+    assert server.requests[0].path == f"{BASE}/?cluster=dc1"
+    out, err = capsys.readouterr()
+    assert out.startswith("pve: ready")
+    assert err == "pve-nautobot: cluster dc1 is new here\n"
 
 
 def test_find_without_result(server: StubServer, capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,6 +21,10 @@ HOOKS: dict[str, tuple[Callable[[Client], Any], Any, str, str, Any]] = {
             "10.0.0.0/24",
             "simple1",
             "vnet0",
+            zone_type="simple",
+            zone_dhcp="dnsmasq",
+            vnet_alias="Büro",
+            vnet_tag=20,
             gateway="10.0.0.1",
             dhcp_ranges=[("10.0.0.100", "10.0.0.150")],
             snat=True,
@@ -33,6 +37,10 @@ HOOKS: dict[str, tuple[Callable[[Client], Any], Any, str, str, Any]] = {
         {
             "zone": "simple1",
             "vnet": "vnet0",
+            "zone_type": "simple",
+            "zone_dhcp": "dnsmasq",
+            "vnet_alias": "Büro",
+            "vnet_tag": 20,
             "gateway": "10.0.0.1",
             "dhcp_ranges": [{"start": "10.0.0.100", "end": "10.0.0.150"}],
             "snat": True,
@@ -48,11 +56,30 @@ HOOKS: dict[str, tuple[Callable[[Client], Any], Any, str, str, Any]] = {
         {"zone": "simple1", "vnet": "vnet0", "snat": False},
     ),
     "update_subnet clears values": (
-        lambda c: c.put_subnet("10.0.0.0-24", "z", "v", gateway=None, dhcp_ranges=[], dns_zone_prefix=None),
+        lambda c: c.put_subnet(
+            "10.0.0.0-24",
+            "z",
+            "v",
+            zone_dhcp=None,
+            vnet_alias=None,
+            vnet_tag=None,
+            gateway=None,
+            dhcp_ranges=[],
+            dns_zone_prefix=None,
+        ),
         SUBNET,
         "PUT",
         NET,
-        {"zone": "z", "vnet": "v", "gateway": None, "dhcp_ranges": [], "dns_zone_prefix": None},
+        {
+            "zone": "z",
+            "vnet": "v",
+            "zone_dhcp": None,
+            "vnet_alias": None,
+            "vnet_tag": None,
+            "gateway": None,
+            "dhcp_ranges": [],
+            "dns_zone_prefix": None,
+        },
     ),
     "del_subnet": (
         lambda c: c.del_subnet("10.0.0.0/24", zone="simple1"),
@@ -149,6 +176,20 @@ HOOKS: dict[str, tuple[Callable[[Client], Any], Any, str, str, Any]] = {
         f"{BASE}/ips/10.0.0.100/?zone=simple1",
         None,
     ),
+    "update_ip with a precondition": (
+        lambda c: c.update_ip("10.0.0.100", mac="bc:24:11:00:00:02", zone="simple1", if_mac=MAC, if_vmid=100),
+        ALLOCATION,
+        "PATCH",
+        f"{BASE}/ips/10.0.0.100/?mac=bc:24:11:00:00:01&vmid=100",
+        {"mac": "bc:24:11:00:00:02", "zone": "simple1"},
+    ),
+    "del_ip with a precondition": (
+        lambda c: c.del_ip("10.0.0.100", zone="simple1", if_mac=MAC, if_vmid=100),
+        None,
+        "DELETE",
+        f"{BASE}/ips/10.0.0.100/?zone=simple1&mac=bc:24:11:00:00:01&vmid=100",
+        None,
+    ),
     "get_ips_from_mac": (
         lambda c: c.get_ips_from_mac("bc24.1100.0001", zone="simple1"),
         FOUND,
@@ -174,6 +215,8 @@ def test_the_cluster_is_sent_with_every_call_that_needs_it(server: StubServer) -
     for answer in (ALLOCATION, SUBNET, ALLOCATION, ALLOCATION, FOUND):
         server.answer(200, answer)
     server.answer(204)
+    server.answer(204)
+    server.answer(200, STATUS)
     client.next_free_ip("10.0.0.0/24")
     client.put_subnet("10.0.0.0/24", "z", "v")
     client.add_ip("10.0.0.5")
@@ -181,9 +224,10 @@ def test_the_cluster_is_sent_with_every_call_that_needs_it(server: StubServer) -
     client.get_ips_from_mac(MAC)
     client.del_ip("10.0.0.5")
     client.del_subnet("10.0.0.0/24")
+    client.verify()
     assert [request.body["cluster"] for request in server.requests[:4]] == ["dc1"] * 4
     assert all(request.path.endswith("cluster=dc1") for request in server.requests[4:])
-    assert len(server.requests) == 7
+    assert len(server.requests) == 8
 
 
 @pytest.mark.parametrize("suffix", ["", "/", "/api", "/api/"])
@@ -206,7 +250,7 @@ def test_responses_are_parsed(server: StubServer) -> None:
         (200, ALLOCATION),
         (201, SUBNET),
         (200, FOUND),
-        (200, {**STATUS, "ready": False, "missing": ["ipam.add_ipaddress"]}),
+        (200, {**STATUS, "ready": False, "missing": ["ipam.add_ipaddress"], "warning": "Was it renamed?"}),
         (200, [{"address": "10.0.0.8/24", "ip_version": 4}]),
     ):
         server.answer(status, answer)
@@ -230,6 +274,7 @@ def test_responses_are_parsed(server: StubServer) -> None:
     assert (found.ip4, found.ip6, [entry.vmid for entry in found.results]) == ("10.0.0.100", None, [100])
     status_now = client.verify()
     assert (status_now.ready, status_now.missing) == (False, ("ipam.add_ipaddress",))
+    assert status_now.warning == "Was it renamed?"
     assert client.preview("10.0.0.0/24") == (FreeAddress("10.0.0.8/24", 4),)
 
 
@@ -292,6 +337,9 @@ INVALID: list[tuple[Callable[[Client], Any], tuple[str, ...]]] = [
         lambda c: c.put_subnet("10.0.0.0/24", "z", "v", dhcp_ranges=[("10.0.0.9", "10.0.0.5")]),
         ("dhcp_ranges", "10.0.0.9-10.0.0.5"),
     ),
+    (lambda c: c.put_subnet("10.0.0.0/24", "z", "v", vnet_tag=0), ("vnet_tag", "0")),
+    (lambda c: c.del_ip("10.0.0.5", if_mac="bc:24"), ("if_mac", "bc:24")),
+    (lambda c: c.update_ip("10.0.0.5", hostname="web", if_vmid=99), ("if_vmid", "99")),
     (lambda c: c.get_ips_from_mac(""), ("mac", "''")),
 ]
 

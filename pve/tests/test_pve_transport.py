@@ -30,7 +30,7 @@ from pve_nautobot.errors import (
     Unavailable,
 )
 from pve_nautobot.transport import HttpTransport, Request, Response
-from stub_server import ALLOCATION, STATUS, Certificate, StubServer
+from stub_server import ALLOCATION, STATUS, Answer, Certificate, StubServer
 
 TOKEN = "s3cret-t0ken"
 
@@ -142,11 +142,10 @@ def test_a_retried_allocation_has_the_same_key_and_body(server: StubServer, mac:
     [
         lambda c: c.verify(),
         lambda c: c.put_subnet("10.0.0.0/24", "z", "v"),
-        lambda c: c.del_subnet("10.0.0.0/24"),
         lambda c: c.next_free_ip("10.0.0.0/24"),
         lambda c: c.add_ip("10.0.0.5"),
-        lambda c: c.update_ip("10.0.0.5", vmid=100),
-        lambda c: c.del_ip("10.0.0.5"),
+        lambda c: c.update_ip("10.0.0.5", vmid=100, if_vmid=101),
+        lambda c: c.del_ip("10.0.0.5", if_mac="bc:24:11:00:00:01"),
         lambda c: c.get_ips_from_mac("bc:24:11:00:00:01"),
     ],
 )
@@ -155,6 +154,54 @@ def test_an_incomplete_response_is_retried_then_raised(server: StubServer, call:
     assert isinstance(error_of(lambda: call(client(server.url))), CutOff)
     assert len(server.requests) == 3
     assert all((request.method == "POST") == ("idempotency-key" in request.headers) for request in server.requests)
+
+
+WITHOUT_A_PRECONDITION: list[Callable[[Client], Any]] = [
+    lambda c: c.del_subnet("10.0.0.0/24"),
+    lambda c: c.del_ip("10.0.0.5"),
+    lambda c: c.update_ip("10.0.0.5", mac="bc:24:11:00:00:01", vmid=100),
+]
+
+
+@pytest.mark.parametrize("call", WITHOUT_A_PRECONDITION)
+@pytest.mark.parametrize(
+    "answer",
+    [Answer(hang_up=True), Answer(200, b"{", claims=500), *(Answer(status, b"") for status in (502, 503, 504))],
+    ids=str,
+)
+def test_what_could_hit_the_next_guest_is_not_retried(
+    server: StubServer, call: Callable[[Client], Any], answer: Answer
+) -> None:
+    server.answers += [answer, Answer(204)]
+    assert error_of(lambda: call(client(server.url))).repeatable
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("call", WITHOUT_A_PRECONDITION)
+def test_what_was_never_sent_is_retried(server: StubServer, call: Callable[[Client], Any]) -> None:
+    server.answer(200, ALLOCATION)
+    attempts = 0
+
+    class Refuses(HttpTransport):
+        def send(self, request: Request) -> Response:
+            nonlocal attempts
+            attempts += 1
+            if attempts < 3:
+                raise ConnectError("connection refused")
+            return super().send(request)
+
+    call(client(server.url, transport=Refuses()))
+    assert (attempts, len(server.requests)) == (3, 1)
+
+
+def test_a_retried_release_does_not_hit_the_next_guest(server: StubServer) -> None:
+    taken = {"detail": "address 10.0.0.5/24 is held by guest b, not by MAC BC:24:11:00:00:01", "code": "conflict"}
+    server.answers += [Answer(hang_up=True), Answer(409, taken)]
+    error = error_of(lambda: client(server.url).del_ip("10.0.0.5", if_mac="BC:24:11:00:00:01", if_vmid=100))
+    assert isinstance(error, Conflict)
+    first, second = server.requests
+    assert first == second
+    assert first.path.endswith("/ips/10.0.0.5/?mac=bc:24:11:00:00:01&vmid=100")
 
 
 @pytest.mark.parametrize(
