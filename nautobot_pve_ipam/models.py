@@ -16,6 +16,7 @@ from nautobot_pve_ipam.choices import ZoneTypeChoices
 
 VMID_MIN = 100
 VMID_MAX = 999_999_999
+VNET_TAG_MAX = 16_777_215
 #: PVE's own limit for the IDs of zones and vnets (pve-sdn-zone-id, pve-sdn-vnet-id).
 SDN_ID_MAX_LENGTH = 8
 
@@ -136,7 +137,7 @@ class SDNVNet(PrimaryModel):
     tag = models.PositiveIntegerField(
         blank=True,
         null=True,
-        validators=[MinValueValidator(1), MaxValueValidator(16_777_215)],
+        validators=[MinValueValidator(1), MaxValueValidator(VNET_TAG_MAX)],
         help_text="VLAN ID (1 to 4094) or VXLAN ID (1 to 16777215), depending on the zone's type",
     )
     vlan = models.ForeignKey(

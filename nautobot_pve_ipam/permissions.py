@@ -28,6 +28,7 @@ HOOK_RIGHTS = (
     "nautobot_pve_ipam.add_sdnzone",
     "nautobot_pve_ipam.change_sdnzone",
     "nautobot_pve_ipam.add_sdnvnet",
+    "nautobot_pve_ipam.change_sdnvnet",
     "nautobot_pve_ipam.add_sdnsubnet",
     "nautobot_pve_ipam.change_sdnsubnet",
     "nautobot_pve_ipam.delete_sdnsubnet",

@@ -16,7 +16,7 @@ from nautobot_pve_ipam.api.fields import AddressField, IntervalsField, IPAddress
 from nautobot_pve_ipam.choices import ZoneTypeChoices
 from nautobot_pve_ipam.core_internals import declared_fields
 from nautobot_pve_ipam.errors import InvalidRequest, quoted
-from nautobot_pve_ipam.models import VMID_MAX, VMID_MIN, sdn_id_validator
+from nautobot_pve_ipam.models import VMID_MAX, VMID_MIN, VNET_TAG_MAX, sdn_id_validator
 from nautobot_pve_ipam.search.intervals import Interval, to_text
 from nautobot_pve_ipam.search.search import Search, build_search
 from nautobot_pve_ipam.services.addresses import Precondition
@@ -171,6 +171,15 @@ class SubnetRequestSerializer(CallerSerializer):
     zone = serializers.CharField(validators=[sdn_id_validator])
     vnet = serializers.CharField(validators=[sdn_id_validator])
     zone_type = serializers.ChoiceField(choices=ZoneTypeChoices, required=False)
+    zone_dhcp = serializers.CharField(
+        required=False, allow_null=True, allow_blank=True, max_length=20, help_text="The zone's DHCP backend"
+    )
+    vnet_alias = serializers.CharField(
+        required=False, allow_null=True, allow_blank=True, max_length=CHARFIELD_MAX_LENGTH
+    )
+    vnet_tag = WholeNumberField(
+        required=False, allow_null=True, minimum=1, maximum=VNET_TAG_MAX, help_text="VLAN ID or VXLAN ID"
+    )
     gateway = AddressField(required=False, allow_null=True)
     dhcp_ranges = BoundsSerializer(many=True, required=False, allow_null=True)
     snat = serializers.BooleanField(required=False)
@@ -236,9 +245,12 @@ def facts_of(network, data) -> SubnetFacts:
         vnet=data["vnet"],
         cluster=data.get("cluster") or None,
         zone_type=data.get("zone_type", UNCHANGED),
+        zone_dhcp=data.get("zone_dhcp", UNCHANGED) or "",
+        vnet_alias=data.get("vnet_alias", UNCHANGED) or "",
+        vnet_tag=data.get("vnet_tag", UNCHANGED),
         gateway=data.get("gateway", UNCHANGED),
         dhcp_ranges=ranges,
         snat=data.get("snat", UNCHANGED),
-        dns_zone_prefix=data.get("dns_zone_prefix", UNCHANGED),
+        dns_zone_prefix=data.get("dns_zone_prefix", UNCHANGED) or "",
         adopt=data.get("adopt", False),
     )

@@ -45,10 +45,13 @@ class SubnetFacts:
     vnet: str
     cluster: str | None = None
     zone_type: str | Unchanged = UNCHANGED
+    zone_dhcp: str | Unchanged = UNCHANGED
+    vnet_alias: str | Unchanged = UNCHANGED
+    vnet_tag: int | Unchanged | None = UNCHANGED
     gateway: netaddr.IPAddress | Unchanged | None = UNCHANGED
     dhcp_ranges: list[Interval] | Unchanged = UNCHANGED
     snat: bool | Unchanged = UNCHANGED
-    dns_zone_prefix: str | Unchanged | None = UNCHANGED
+    dns_zone_prefix: str | Unchanged = UNCHANGED
     adopt: bool = False
 
 
@@ -69,7 +72,7 @@ def put_subnet(
         locks.wait("subnets", namespace.pk)
         vnet = _vnet(namespace, facts, locks, user)
         record, created = _record(namespace, network, vnet, facts, user)
-        _set(record, facts, user, created=created)
+        _set(record, facts, user)
         if facts.dhcp_ranges is not UNCHANGED:
             _replace_ranges(record, facts.dhcp_ranges, facts.adopt, user)
         return record, created
@@ -164,16 +167,13 @@ def _vnet(namespace: Namespace, facts: SubnetFacts, locks: Locks, user: Any) -> 
             PVECluster(name=facts.cluster, status=_active(PVECluster)), user
         )
     zone = SDNZone.objects.filter(namespace=namespace, cluster=cluster, name=facts.zone).first()
-    if zone is None:
-        zone = SDNZone(namespace=namespace, cluster=cluster, name=facts.zone)
-        if facts.zone_type is not UNCHANGED:
-            zone.type = facts.zone_type
-        _made(zone, user)
-    elif facts.zone_type not in (UNCHANGED, zone.type):
-        zone.type = facts.zone_type
-        _changed(zone, user)
+    zone = _saved(
+        zone or SDNZone(namespace=namespace, cluster=cluster, name=facts.zone),
+        {"type": facts.zone_type, "dhcp": facts.zone_dhcp},
+        user,
+    )
     vnet = SDNVNet.objects.filter(zone=zone, name=facts.vnet).first()
-    return vnet or _made(SDNVNet(zone=zone, name=facts.vnet), user)
+    return _saved(vnet or SDNVNet(zone=zone, name=facts.vnet), {"alias": facts.vnet_alias, "tag": facts.vnet_tag}, user)
 
 
 def _record(
@@ -224,21 +224,17 @@ def _check_overlap(namespace: Namespace, network: netaddr.IPNetwork, vnet: SDNVN
             )
 
 
-def _set(record: SDNSubnet, facts: SubnetFacts, user: Any, *, created: bool) -> None:
-    new: dict[str, Any] = {}
-    if facts.gateway is not UNCHANGED:
-        new["gateway"] = str(facts.gateway) if facts.gateway is not None else None
-    if facts.snat is not UNCHANGED:
-        new["snat"] = facts.snat
-    if facts.dns_zone_prefix is not UNCHANGED:
-        new["dns_zone_prefix"] = facts.dns_zone_prefix or ""
-    differs = [name for name, value in new.items() if getattr(record, name) != value]
-    for name in differs:
-        setattr(record, name, new[name])
-    if created:
-        _made(record, user)
-    elif differs:
-        _changed(record, user)
+def _set(record: SDNSubnet, facts: SubnetFacts, user: Any) -> None:
+    gateway = facts.gateway
+    _saved(
+        record,
+        {
+            "gateway": str(gateway) if isinstance(gateway, netaddr.IPAddress) else gateway,
+            "snat": facts.snat,
+            "dns_zone_prefix": facts.dns_zone_prefix,
+        },
+        user,
+    )
 
 
 def _replace_ranges(record: SDNSubnet, wanted: list[Interval], adopt: bool, user: Any) -> None:
@@ -285,6 +281,16 @@ def _let_go_of_range(link: SDNDHCPRange, user: Any) -> None:
     if not adopted and not found.sdn_subnet_links.exists():
         require(user, "delete", found)
         found.delete()
+
+
+def _saved(thing: Any, facts: dict[str, Any], user: Any) -> Any:
+    """Set what is not UNCHANGED, and save the object if it is new or differs."""
+    differs = {name: new for name, new in facts.items() if new not in (UNCHANGED, getattr(thing, name))}
+    for name, new in differs.items():
+        setattr(thing, name, new)
+    if not thing.present_in_database:
+        return _made(thing, user)
+    return _changed(thing, user) if differs else thing
 
 
 def _made(thing: Any, user: Any) -> Any:

@@ -24,7 +24,7 @@ def life(network="10.0.0.", cluster="c1"):
         ("PATCH", at(50), {**who, "hostname": "web2"}),
         ("GET", f"ips/{query}&mac={mac(2)}", None),
         ("GET", f"netbox:{cluster}/ipam/ip-ranges/?start_address={network}10&end_address={network}19", None),
-        ("PUT", subnet, {**place, "zone_type": "vlan", "snat": True, "dhcp_ranges": []}),
+        ("PUT", subnet, {**place, "zone_type": "vlan", "vnet_tag": 7, "snat": True, "dhcp_ranges": []}),
         ("DELETE", f"{at(10)}{query}", None),
         ("DELETE", f"{at(50)}{query}", None),
         ("DELETE", f"{subnet}{query}&vnet=vnet0", None),
