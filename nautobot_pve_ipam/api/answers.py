@@ -154,6 +154,9 @@ class NamespaceStatusSerializer(serializers.Serializer):
     ready = serializers.BooleanField()
     missing = serializers.ListField(child=serializers.CharField(), help_text="Permissions the token lacks")
     detail = serializers.CharField()
+    warning = serializers.CharField(
+        allow_null=True, help_text="What to do if the cluster was renamed, or has no zone in this namespace yet"
+    )
 
 
 class FoundByMACSerializer(serializers.Serializer):

@@ -92,9 +92,10 @@ class NamespaceView(HookView):
     name = "PVE IPAM"
     rights = {"GET": ()}
 
-    @extend_schema(responses={200: NamespaceStatusSerializer})
+    @extend_schema(parameters=CALLER_PARAMETERS[:1], responses={200: NamespaceStatusSerializer})
     def get(self, request, namespace):
-        found = lookups.visible_namespace(request.user, namespace)
+        caller = self.caller(request, namespace, self.data(request, CallerSerializer))
+        found = caller.namespace
         missing = missing_hook_rights(request.user)
         if isinstance(request.auth, Token) and not request.auth.write_enabled:
             missing.append("write access")
@@ -107,6 +108,7 @@ class NamespaceView(HookView):
                 "ready": not missing,
                 "missing": missing,
                 "detail": detail,
+                "warning": caller.stranger(),
             }
         )
 

@@ -10,7 +10,7 @@ from nautobot.ipam.choices import PrefixTypeChoices
 from nautobot.ipam.models import Namespace, Prefix
 
 from nautobot_pve_ipam.errors import Missing
-from nautobot_pve_ipam.models import Allocation, PVECluster, SDNSubnet
+from nautobot_pve_ipam.models import Allocation, PVECluster, SDNSubnet, SDNZone
 from nautobot_pve_ipam.search.tables import is_sdn_subnet
 
 RELATED = ("ip_address__status", "ip_address__parent__namespace", "subnet__vnet__zone__cluster")
@@ -98,8 +98,32 @@ class Caller:
             parent += "__parent"
         return inside
 
+    def stranger(self) -> str | None:
+        """A sentence if zones of the namespace belong to others, but none to the caller's cluster; None otherwise.
+
+        To us, a cluster that was renamed, or just made of a single node, is a new one.
+        """
+        zones = SDNZone.objects.restrict(self.user, "view").filter(namespace=self.namespace).order_by()
+        owners = set(zones.values_list("cluster__name", flat=True).distinct())
+        if not owners or self.cluster in owners:
+            return None
+        named = sorted(f"cluster {name}" if name else "no cluster" for name in owners)
+        theirs = f"zones of namespace {self.namespace.name} belong to {' and '.join(named[:3])}"
+        if not self.cluster:
+            return (
+                f"this PVE is no cluster, but {theirs}: if it has left its cluster, clear the cluster of its zones in "
+                "Nautobot; if it is another PVE, give it its own namespace"
+            )
+        return (
+            f"cluster {self.cluster} is new here, but {theirs}: if it was renamed, rename it in Nautobot; if it was "
+            "made of a single node, select it in the zones in Nautobot; if it is another PVE, nothing is to do"
+        )
+
     def _not_one_record(self, prefix: Prefix, has: str) -> str:
         if self.cluster and not PVECluster.objects.filter(name=self.cluster).exists():
-            return f"cluster {self.cluster} is not known"
+            return (
+                f"cluster {self.cluster} is not known: if it was renamed, rename it in Nautobot; "
+                "if it was just made, select it in its zones in Nautobot"
+            )
         whose = " of ".join(f"{what} {name}" for what, name in (("zone", self.zone), ("cluster", self.cluster)) if name)
         return f"{whose} has {has} {prefix.prefix} in namespace {self.namespace.name}"
