@@ -146,39 +146,13 @@ sub update_ip {
 sub add_next_freeip {
     my ($class, $plugin_config, $subnetid, $subnet, $hostname, $mac, $vmid, $noerr) = @_;
 
-    my $ip = eval {
-        my $params = { guest($hostname, $mac, $vmid), origin($subnet) };
-        allocate($plugin_config, $subnet, $params);
-    };
-    die "could not get a free address in subnet $subnet->{cidr} from Nautobot: $@"
-        if $@ && !$noerr;
-
-    return $ip;
+    return allocate($plugin_config, $subnet, undef, [$hostname, $mac, $vmid], $noerr);
 }
 
 sub add_range_next_freeip {
     my ($class, $plugin_config, $subnet, $range, $data, $noerr) = @_;
 
-    my ($start, $end) = $range->@{qw(start-address end-address)};
-
-    my $ip = eval {
-        my $params = {
-            guest($data->@{qw(hostname mac vmid)}),
-            origin($subnet),
-            range_start => $start,
-            range_end => $end,
-        };
-        allocate($plugin_config, $subnet, $params);
-    };
-    if (my $err = $@) {
-
-        # undef makes PVE try the subnet's next range; an exception would end the search
-        return undef if $noerr || $err =~ m/^409 No free address/;
-        die "could not get a free address in $start-$end of subnet $subnet->{cidr}"
-            . " from Nautobot: $err";
-    }
-
-    return $ip;
+    return allocate($plugin_config, $subnet, $range, [$data->@{qw(hostname mac vmid)}], $noerr);
 }
 
 sub del_ip {
@@ -216,11 +190,15 @@ sub get_ips_from_mac {
 sub verify_api {
     my ($class, $plugin_config) = @_;
 
-    my $answer = eval { nautobot_api_request($plugin_config, 'GET', '', undef, 'ready') };
+    my $answer = eval {
+        my $query = query(cluster => cluster_name());
+        nautobot_api_request($plugin_config, 'GET', $query, undef, 'ready');
+    };
     my $err = $@;
     $err = "$answer->{detail}\n" if !$err && !$answer->{ready};
     die "could not use namespace '$plugin_config->{namespace}' at $plugin_config->{url}: $err"
         if $err;
+    warn "$answer->{warning}\n" if $answer->{warning};
 }
 
 sub on_update_hook {
@@ -266,8 +244,14 @@ sub query {
 sub guest {
     my ($hostname, $mac, $vmid) = @_;
 
-    # PVE passes the vmid as a string, Nautobot expects a number
-    return (hostname => $hostname, mac => $mac, vmid => defined($vmid) ? int($vmid) : undef);
+    return (hostname => $hostname, mac => $mac, vmid => number($vmid));
+}
+
+# PVE passes numbers as strings, Nautobot expects JSON numbers.
+sub number {
+    my ($text) = @_;
+
+    return defined($text) ? int($text) : undef;
 }
 
 sub origin {
@@ -286,11 +270,41 @@ sub dhcp_ranges {
     return [map { { start => $_->{'start-address'}, end => $_->{'end-address'} } } @$ranges];
 }
 
+# Zone and VNet as they are being edited, like the subnet. The subnet matters more: what cannot be
+# read is left out, and so is a zone type that Nautobot does not know.
+sub zone_and_vnet {
+    my ($subnet) = @_;
+
+    my $zone = eval { PVE::Network::SDN::Zones::get_zone($subnet->{zone}) };
+    my $vnet = eval { PVE::Network::SDN::Vnets::get_vnet($subnet->{vnet}) };
+
+    return (
+        $zone && $zone->{type} =~ m/^(?:simple|vlan|qinq|vxlan|evpn)$/
+        ? (zone_type => $zone->{type})
+        : (),
+        $zone ? (zone_dhcp => $zone->{dhcp}) : (),
+        $vnet ? (vnet_alias => alias($vnet->{alias}), vnet_tag => number($vnet->{tag})) : (),
+    );
+}
+
+# vnets.cfg has no encoding: an alias is UTF-8 or Latin-1. JSON must be UTF-8, and api_request does
+# not encode it. PVE allows 256 characters, Nautobot 255.
+sub alias {
+    my ($alias) = @_;
+
+    return undef if !defined($alias);
+    utf8::decode($alias); # leaves Latin-1 as it is
+    $alias = substr($alias, 0, 255);
+    utf8::encode($alias);
+    return $alias;
+}
+
 sub put_subnet {
     my ($config, $subnet) = @_;
 
     my $params = {
         origin($subnet),
+        zone_and_vnet($subnet),
         vnet => $subnet->{vnet},
         gateway => $subnet->{gateway},
         dhcp_ranges => dhcp_ranges($subnet),
@@ -300,15 +314,58 @@ sub put_subnet {
     nautobot_api_request($config, 'PUT', subnet_path($subnet), $params, 'prefix');
 }
 
+# Returns the next free address of a DHCP range, or of a subnet without ranges. undef makes PVE go on
+# to the next range or subnet, an exception ends its search: that is for the last one. Nautobot
+# refuses with 409 if there is no address; the rest of the status line is no criterion, because
+# proxies may change it.
 sub allocate {
-    my ($config, $subnet, $params) = @_;
+    my ($config, $subnet, $range, $guest, $noerr) = @_;
 
-    my $path = subnet_path($subnet) . 'next-free-ip/';
-    my $answer = nautobot_api_request($config, 'POST', $path, $params, 'address');
+    my ($start, $end) = $range ? $range->@{qw(start-address end-address)} : ();
 
-    my ($ip) = ($answer->{address} // '') =~ m!^([0-9a-fA-F.:]+)/[0-9]+$!
-        or die "Nautobot's response has no valid address\n";
+    my $ip = eval {
+        my $params = { guest(@$guest), origin($subnet) };
+        $params->@{qw(range_start range_end)} = ($start, $end) if $range;
+        my $path = subnet_path($subnet) . 'next-free-ip/';
+        my $answer = nautobot_api_request($config, 'POST', $path, $params, 'address');
+
+        my ($ip) = ($answer->{address} // '') =~ m!^([0-9a-fA-F.:]+)/[0-9]+$!
+            or die "Nautobot's response has no valid address\n";
+        $ip;
+    };
+    if (my $err = $@) {
+        return undef if $noerr;
+
+        my $where = "subnet $subnet->{cidr}";
+        $where = "$start-$end of $where" if $range;
+        my $sentence = "could not get a free address in $where from Nautobot: $err";
+        die $sentence if $err !~ m/^409 / || is_last($subnet, $range);
+        warn $sentence;
+        return undef;
+    }
+
     return $ip;
+}
+
+# Whether PVE has nothing left to do after this range: no other range, no other subnet of the VNet,
+# no address to give back. It searches a VNet's subnets in the order of their IDs, IPv4 first, and
+# without an IPv6 address it releases the IPv4 address that it got.
+sub is_last {
+    my ($subnet, $range) = @_;
+
+    if ($range) {
+        my $last = dhcp_ranges($subnet)->[-1] or return 0;
+        return 0 if $last->{end} ne $range->{'end-address'};
+    }
+
+    my $is_ipv6 = $subnet->{cidr} =~ m/:/;
+    my $others = eval { PVE::Network::SDN::Vnets::get_subnets($subnet->{vnet}, 1) } // {};
+    for my $id (keys %$others) {
+        next if $id =~ m/:/ && !$is_ipv6;
+        return 0 if $is_ipv6 && $id !~ m/:/ || $id gt $subnet->{id};
+    }
+
+    return 1;
 }
 
 # Sends every request. $path is relative to the namespace, $expected is a field that the response
@@ -320,6 +377,9 @@ sub nautobot_api_request {
     my $base = $config->{url} =~ s!/+$!!r;
     my $namespace = uri_escape($config->{namespace});
 
+    # PVE compares it with the upper-case one of the certificate, character by character
+    my $fingerprint = defined($config->{fingerprint}) ? uc($config->{fingerprint}) : undef;
+
     my $answer = eval {
         PVE::Network::SDN::api_request(
             $method,
@@ -330,7 +390,7 @@ sub nautobot_api_request {
                 'Authorization' => "Token $config->{token}",
             ],
             $params,
-            $config->{fingerprint},
+            $fingerprint,
         );
     };
     if (my $err = $@) {

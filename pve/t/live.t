@@ -136,6 +136,11 @@ sub parsed {
 
 sub mac { return sprintf('BC:24:11:00:00:%02X', $_[0]) }
 
+# the plugin warns that a range is full
+$SIG{__WARN__} = sub {
+    warn $_[0] if $_[0] !~ m/^could not get a free address in .*: 409 No free address/;
+};
+
 # What PVE does for a new guest in a subnet with DHCP ranges: it tries one range after another until
 # one has a free address.
 sub start_guest {
@@ -183,12 +188,22 @@ sub life {
         'dhcp-range' => ranges($span->('10-11', '20-21')),
     );
     my $id = $subnet->{id};
+    local $PVEStandIn::sdn = {
+        zones => { simple1 => { type => 'simple', dhcp => 'dnsmasq' } },
+        vnets => { vnet0 => { zone => 'simple1', alias => "B\xfcro", tag => '20' } },
+        subnets => { $id => $subnet },
+    };
 
     for my $time ('created', 'created again, as after a timeout') {
         hook('add_subnet', $entry, $id, $subnet);
         register_gateway($entry, $subnet);
         holds_exactly($entry, $time, [$cidr], [$held->('1')], [$span->('10-11', '20-21')]);
     }
+    my $of = "?namespace=$entry->{namespace}";
+    my $zone = nautobot('GET', "plugins/pve-ipam/zones/$of")->{results}->[0];
+    is_deeply([$zone->@{qw(type dhcp)}], ['simple', 'dnsmasq'], 'what PVE knows about the zone');
+    my $vnet = nautobot('GET', "plugins/pve-ipam/vnets/?zone=$zone->{id}")->{results}->[0];
+    is_deeply([$vnet->@{qw(alias tag)}], ["B\x{fc}ro", 20], 'what PVE knows about the VNet');
 
     is_deeply(
         [hook('get_ips_from_mac', $entry, mac(1), 'simple1')],
@@ -200,7 +215,17 @@ sub life {
     is(start_guest($entry, $subnet, 2), $at->('11'), 'second guest fills the first range');
     is(start_guest($entry, $subnet, 3), $at->('20'), 'third guest is in the second range');
     is(start_guest($entry, $subnet, 4), $at->('21'), 'fourth guest fills it');
-    is(start_guest($entry, $subnet, 5), undef, 'no range has an address for the fifth');
+    my $fifth = { mac => mac(5), hostname => 'guest5', vmid => 105 };
+    my ($first, $second) = PVE::Network::SDN::Subnets::get_dhcp_ranges($subnet)->@*;
+    is(
+        hook('add_range_next_freeip', $entry, $subnet, $first, $fifth),
+        undef, 'the first range has no address for the fifth',
+    );
+    my $sentence = join('-', $span->('20-21')) . ' of subnet ' . $cidr;
+    refuses(
+        qr!^could not get a free address in \Q$sentence\E from Nautobot: 409 No free address!,
+        'add_range_next_freeip', $entry, $subnet, $second, $fifth,
+    );
 
     my @explicit = ($id, $subnet, $at->('50'));
     hook('add_ip', $entry, @explicit, 'guest6', mac(6), 106, undef);

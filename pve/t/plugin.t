@@ -6,6 +6,7 @@ use warnings;
 use FindBin qw($Bin);
 use lib "$Bin/lib";
 
+use IO::Socket::SSL::Utils qw(CERT_create);
 use JSON;
 use Test::More;
 
@@ -40,7 +41,8 @@ my $parsed_ranges = [
     { 'start-address' => '10.0.0.200', 'end-address' => '10.0.0.209' },
 ];
 my $bare6 = { cidr => '2001:db8::/64', zone => 'simple1', vnet => 'vnet0' };
-my $range = { 'start-address' => '10.0.0.100', 'end-address' => '10.0.0.109' };
+my $range = $parsed_ranges->[0];
+my $last_range = $parsed_ranges->[1];
 
 my $made = { address => '10.0.0.100/24', ip_version => 4 };
 my $made6 = { address => '2001:db8::100/64', ip_version => 6 };
@@ -76,7 +78,7 @@ my $call = {
     update_ip => ['simple1-10.0.0.0-24', $subnet, '10.0.0.7', 'web', $mac, '100', undef],
     add_next_freeip => ['simple1-10.0.0.0-24', $subnet, 'web', $mac, '100'],
     add_range_next_freeip =>
-        [$subnet, $range, { mac => $mac, hostname => 'web', vmid => '100' }],
+        [$subnet, $last_range, { mac => $mac, hostname => 'web', vmid => '100' }],
     del_ip => ['simple1-10.0.0.0-24', $subnet, '10.0.0.7'],
     get_ips_from_mac => [$mac, 'simple1'],
     verify_api => [],
@@ -150,6 +152,52 @@ subtest 'subnets' => sub {
     );
 };
 
+subtest 'zone and VNet' => sub {
+    my $says = sub {
+        my ($zone, $vnet) = @_;
+        local $PVEStandIn::sdn = { zones => { simple1 => $zone }, vnets => { vnet0 => $vnet } };
+        my (undef, $error, $request) =
+            run($created->($subnet_made), 'add_subnet', $call->{add_subnet}->@*);
+        is($error, '', 'no error');
+        my $body = $request->{body};
+        my %more = map { $_ => $body->{$_} } grep { !exists($facts->{$_}) } keys %$body;
+        return (\%more, $request->{raw});
+    };
+
+    my ($more, $raw) = $says->(
+        { type => 'simple', dhcp => 'dnsmasq', ipam => 'nautobot' },
+        { type => 'vnet', zone => 'simple1', alias => 'DMZ (old)', tag => '16777215' },
+    );
+    is_deeply(
+        $more,
+        {
+            zone_type => 'simple',
+            zone_dhcp => 'dnsmasq',
+            vnet_alias => 'DMZ (old)',
+            vnet_tag => 16777215,
+        },
+        'everything',
+    );
+    like($raw, qr/"vnet_tag":16777215[,}]/, 'the tag is a JSON number');
+
+    ($more) = $says->({ type => 'evpn' }, { type => 'vnet' });
+    is_deeply(
+        $more,
+        { zone_type => 'evpn', zone_dhcp => undef, vnet_alias => undef, vnet_tag => undef },
+        'null for what is not set',
+    );
+
+    ($more) = $says->({ type => 'faucet' }, undef);
+    is_deeply($more, { zone_dhcp => undef }, 'nothing that Nautobot or PVE does not know');
+
+    for my $alias ("B\xc3\xbcro", "B\xfcro", "B\x{fc}ro \x{20ac}") {
+        ($more) = $says->({ type => 'simple' }, { alias => $alias });
+        like($more->{vnet_alias}, qr/^B\x{fc}ro( \x{20ac})?$/, 'an alias in any encoding');
+    }
+    ($more) = $says->({ type => 'simple' }, { alias => "\xc3\xbc" x 256 });
+    is($more->{vnet_alias}, "\x{fc}" x 255, 'as long as Nautobot allows');
+};
+
 subtest 'addresses' => sub {
     my $guest = { @guest, @origin, gateway => JSON::false };
     my (undef, $request) = asks(
@@ -201,22 +249,88 @@ subtest 'free addresses' => sub {
         'of a range',
         $ok->($made),
         'POST', $path, { @guest, @origin, %$bounds },
-        'add_range_next_freeip', $call->{add_range_next_freeip}->@*,
+        'add_range_next_freeip', $subnet, $range, {@guest},
     );
     is_deeply($result, ['10.0.0.100'], 'of a range, without mask');
+};
 
-    my $full =
-        ScriptedServer::answer('409 No free address in 10.0.0.100-10.0.0.109 of 10.0.0.0/24');
-    ($result, my $error) =
-        run($full, 'add_range_next_freeip', $call->{add_range_next_freeip}->@*);
-    is($error, '', 'a full range is not an error');
-    is_deeply($result, [undef], 'a full range: undef, so PVE tries the next one');
+# Runs an allocation that Nautobot refuses: (returned list, error, warnings)
+sub refused {
+    my ($status, $hook, @args) = @_;
 
-    ($result, $error) = run($full, 'add_next_freeip', $call->{add_next_freeip}->@*);
-    like(
-        $error, qr!subnet 10\.0\.0\.0/24 .*: 409 No free address in .*\n$!,
-        'a full subnet dies'
+    my @warnings;
+    local $SIG{__WARN__} = sub { push @warnings, $_[0] };
+    my ($result, $error) = run(ScriptedServer::answer($status, {}), $hook, @args);
+    return ($result, $error, join('', @warnings));
+}
+
+# The search goes on if this status, whose reason phrase a proxy may have changed, is the answer.
+sub goes_on {
+    my ($name, $hook, @args) = @_;
+
+    for my $status ('409 No free address in 10.0.0.0/24', '409 Conflict', '409 ') {
+        my ($result, $error, $warning) = refused($status, $hook, @args);
+        is($error, '', "$name: no error");
+        is_deeply($result, [undef], "$name: undef, so PVE goes on");
+        like($warning, qr/^could not get a free address in .*: $status.*\n$/, "$name: warning");
+    }
+}
+
+sub ends {
+    my ($name, $hook, @args) = @_;
+
+    my $status = '409 No free address in 10.0.0.0/24';
+    my ($result, $error, $warning) = refused($status, $hook, @args);
+    like($error, qr/^could not get a free address in .*: $status\n$/, "$name: the sentence");
+    is($warning, '', "$name: no warning");
+}
+
+subtest 'nothing is free' => sub {
+    my $guest = { mac => $mac, hostname => 'web', vmid => '100' };
+    my @any = ('add_next_freeip', $call->{add_next_freeip}->@*);
+    my @first = ('add_range_next_freeip', $subnet, $range, $guest);
+    my @last = ('add_range_next_freeip', $subnet, $last_range, $guest);
+
+    goes_on('the first range', @first);
+    ends('the last range', @last);
+    ends('a subnet without ranges', @any);
+    goes_on(
+        'a range that the subnet does not have', 'add_range_next_freeip', $bare6, $range,
+        $guest
     );
+
+    my $on_vnet0 = { vnet => 'vnet0' };
+    my $have = sub {
+        $PVEStandIn::sdn = { subnets => { map { $_ => $on_vnet0 } @_ } };
+    };
+    local $PVEStandIn::sdn;
+    for my $next ('simple1-10.0.1.0-24', 'simple1-10.0.0.0-25') {
+        $have->('simple1-10.0.0.0-24', $next);
+        goes_on("$next is left", @last);
+        goes_on("$next is left", @any);
+    }
+    $have->('simple1-10.0.0.0-24', 'simple1-10.0.0.0-16', 'simple1-2001:db8::-64');
+    ends('the last subnet of IPv4', @last);
+    $PVEStandIn::sdn->{subnets}->{'simple1-10.0.1.0-24'} = { vnet => 'other' };
+    ends('another VNet does not count', @last);
+
+    my $subnet6 = { %$bare6, id => 'simple1-2001:db8::-64' };
+    my @any6 = ('add_next_freeip', 'simple1-2001:db8::-64', $subnet6, 'web', $mac, '100');
+    $have->('simple1-2001:db8::-64');
+    ends('the last subnet of IPv6', @any6);
+    $have->('simple1-2001:db8::-64', 'simple1-2001:dc8::-64');
+    goes_on('one of IPv6 is left', @any6);
+    $have->('simple1-2001:db8::-64', 'simple1-10.0.0.0-24');
+    goes_on('PVE must give the IPv4 address back', @any6);
+
+    for my $status ('403 No free address', '404 No', '500 No', '503 No') {
+        my (undef, $error, $warning) = refused($status, @first);
+        like($error, qr/: $status\n$/, 'another error ends the search at once');
+    }
+    for my $hook (\@first, \@last, \@any) {
+        my ($result, $error, $warning) = refused('409 No free address', @$hook, 1);
+        is_deeply([$result, $error, $warning], [[undef], '', ''], 'noerr: silence');
+    }
 };
 
 subtest 'addresses of a MAC' => sub {
@@ -250,11 +364,21 @@ subtest 'a standalone node' => sub {
 };
 
 subtest 'saving the entry' => sub {
+    my $fine = { ready => JSON::true, detail => 'Fine.', warning => undef };
     for my $hook (qw(verify_api on_update_hook)) {
-        asks(
-            'ready', $ok->({ ready => JSON::true, detail => 'Fine.' }), 'GET', '', undef,
-            $hook
-        );
+        asks('ready', $ok->($fine), 'GET', '?cluster=pve%20cluster', undef, $hook);
+        {
+            local $PVEStandIn::cluster = undef;
+            asks('ready', $ok->($fine), 'GET', '', undef, $hook);
+
+            my $warning = '';
+            local $SIG{__WARN__} = sub { $warning .= $_[0] };
+            asks(
+                'renamed', $ok->({ %$fine, warning => 'Was it renamed?' }),
+                'GET', '', undef, $hook,
+            );
+            is($warning, "Was it renamed?\n", 'a warning is shown');
+        }
         my $lacking =
             { ready => JSON::false, detail => 'The token may not ipam.add_ipaddress' };
         my (undef, $error) = run($ok->($lacking), $hook);
@@ -336,13 +460,53 @@ subtest 'no gateway to delete' => sub {
 };
 
 subtest 'fingerprint' => sub {
-    my @seen;
-    no warnings 'redefine';
-    local *PVE::Network::SDN::api_request = sub { @seen = @_; return $subnet_made };
-    my $config =
-        { url => 'https://h/api', token => 't', namespace => 'n', fingerprint => 'AB:CD' };
-    $plugin->add_subnet($config, $call->{add_subnet}->@*);
-    is($seen[4], 'AB:CD', 'passed to PVE, which pins it');
+    my ($cert, $key) = CERT_create(subject => { commonName => 'nautobot' });
+    my $fingerprint = Net::SSLeay::X509_get_fingerprint($cert, 'sha256');
+    my $other = $fingerprint =~ tr/0-9A-F/1-9A-F0/r;
+    for my $case (
+        [$fingerprint, qr/^$/],
+        [lc($fingerprint), qr/^$/],
+        [$other, qr/^could not add subnet .*: 500 /],
+        [undef, qr/^could not add subnet .*: 500 .*certificate/],
+    ) {
+        my ($pinned, $says) = @$case;
+        my (undef, $error) = ScriptedServer::serve(
+            [$created->($subnet_made)],
+            sub {
+                my ($url) = @_;
+                my $config = {
+                    url => "$url/api",
+                    token => 't',
+                    namespace => 'n',
+                    fingerprint => $pinned,
+                };
+                return $plugin->add_subnet($config, $call->{add_subnet}->@*);
+            },
+            { SSL_cert => $cert, SSL_key => $key },
+        );
+        like($error, $says, $pinned // 'none');
+    }
+};
+
+subtest 'nothing is repeated' => sub {
+    my $elsewhere = "HTTP/1.1 307 Temporary Redirect\r\nLocation: /api/\r\n"
+        . "Content-Length: 0\r\nConnection: close\r\n\r\n";
+    my $busy = ScriptedServer::answer('503 Busy') =~ s/\r\n/\r\nRetry-After: 0\r\n/r;
+    for
+        my $hook (grep { !m/^(?:get_ips_from_mac|verify_api|on_update_hook)$/ } sort keys %$call) {
+        for my $answer ('', $elsewhere, $busy) {
+            my (undef, $error, @requests) = ScriptedServer::serve(
+                [$answer, $gone],
+                sub {
+                    my ($url) = @_;
+                    my $config = { url => "$url/api", token => 't', namespace => 'n' };
+                    return $plugin->$hook($config, $call->{$hook}->@*);
+                },
+            );
+            like($error, qr/^could not /, "$hook: fails");
+            is(@requests, 1, "$hook: one request");
+        }
+    }
 };
 
 {

@@ -1,7 +1,8 @@
 # The parts of Proxmox VE that NautobotPlugin.pm uses, for a machine without PVE: the base class and
 # plugin registry of SectionConfig, get_dhcp_ranges, corosync.conf, and api_request over LWP as in
 # PVE (a new user agent for every call, 30 s timeout, pinned fingerprint, error bodies discarded).
-# $PVEStandIn::requests counts its calls, $PVEStandIn::cluster is the cluster's name.
+# $PVEStandIn::requests counts its calls, $PVEStandIn::cluster is the cluster's name, $PVEStandIn::sdn
+# the SDN configuration, edited and running: {zones, vnets, subnets}, each by ID.
 package PVEStandIn;
 
 use strict;
@@ -9,10 +10,12 @@ use warnings;
 
 our $requests = 0;
 our $cluster = $ENV{PVE_CLUSTER};
+our $sdn = {};
 
 $INC{$_} = __FILE__ for qw(
     PVE/Cluster.pm PVE/Corosync.pm PVE/JSONSchema.pm PVE/SectionConfig.pm PVE/Network/SDN.pm
-    PVE/Network/SDN/Ipams/Plugin.pm PVE/Network/SDN/Subnets.pm
+    PVE/Network/SDN/Ipams/Plugin.pm PVE/Network/SDN/Subnets.pm PVE/Network/SDN/Vnets.pm
+    PVE/Network/SDN/Zones.pm
 );
 
 package PVE::JSONSchema;
@@ -109,6 +112,32 @@ sub get_dhcp_ranges {
         push @ranges, \%range;
     }
     return \@ranges;
+}
+
+package PVE::Network::SDN::Zones;
+
+sub get_zone {
+    my ($id) = @_;
+
+    die "no sdn zone ID specified\n" if !$id;
+    return $PVEStandIn::sdn->{zones}->{$id};
+}
+
+package PVE::Network::SDN::Vnets;
+
+sub get_vnet {
+    my ($id) = @_;
+
+    return $id ? $PVEStandIn::sdn->{vnets}->{$id} : undef;
+}
+
+# undef if there is none, as in PVE
+sub get_subnets {
+    my ($vnet) = @_;
+
+    my $all = $PVEStandIn::sdn->{subnets} // {};
+    my %found = map { $_ => $all->{$_} } grep { $all->{$_}->{vnet} eq $vnet } keys %$all;
+    return %found ? \%found : undef;
 }
 
 package PVE::Network::SDN;

@@ -6,6 +6,7 @@ use strict;
 use warnings;
 
 use IO::Socket::INET;
+use IO::Socket::SSL;
 use JSON;
 
 # The raw bytes of a response. $status is "CODE REASON"; $body is encoded as JSON unless it is a
@@ -20,10 +21,11 @@ sub answer {
 }
 
 # Answers the requests that $code->($url) makes; $url is the server's root. Returns
+# With $tls, the options of IO::Socket::SSL for a server, it speaks HTTPS. Returns
 # ($result, $error, @requests): the list that $code returned, what it died with or '', and each
 # request as {method, path, headers, body, raw}, where body is the parsed JSON.
 sub serve {
-    my ($answers, $code) = @_;
+    my ($answers, $code, $tls) = @_;
 
     my $listener = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 5)
         or die "cannot listen: $@";
@@ -35,6 +37,9 @@ sub serve {
         close($reader);
         for my $answer (@$answers) {
             my $connection = $listener->accept() or last;
+            if ($tls) {
+                IO::Socket::SSL->start_SSL($connection, SSL_server => 1, %$tls) or next;
+            }
             syswrite($writer, encode_json(read_request($connection)) . "\n");
             print $connection $answer;
             close($connection);
@@ -47,7 +52,7 @@ sub serve {
     }
     close($writer);
 
-    my $url = "http://127.0.0.1:" . $listener->sockport();
+    my $url = ($tls ? 'https' : 'http') . "://127.0.0.1:" . $listener->sockport();
     close($listener);
     my $result = eval { [$code->($url)] };
     my $error = $@;
