@@ -67,6 +67,7 @@ def require(user: Any, action: str, *objects: Any) -> None:
     """Raise Forbidden unless `user` may do `action` ("add", "change", "delete", "view") with each of the objects.
 
     For "add" and "change", call it after saving, inside the transaction: constraints apply to the resulting object.
+    An object that `user` may not view is not named.
     """
     if not objects:
         return
@@ -78,7 +79,14 @@ def require(user: Any, action: str, *objects: Any) -> None:
     allowed = set(permitted.filter(pk__in=[thing.pk for thing in objects]).values_list("pk", flat=True))
     for thing in objects:
         if thing.pk not in allowed:
-            raise Forbidden(f"user {user} lacks permission {right} for {thing}")
+            named = thing if action == "add" or is_visible(user, thing) else f"this {model._meta.verbose_name}"
+            raise Forbidden(f"user {user} lacks permission {right} for {named}")
+
+
+def is_visible(user: Any, thing: Any) -> bool:
+    """Whether `user` may view an object."""
+    permitted = type(thing).objects.restrict(user, "view")
+    return is_unrestricted(permitted) or permitted.filter(pk=thing.pk).exists()
 
 
 def missing_hook_rights(user: Any) -> list[str]:

@@ -168,6 +168,7 @@ class FoundByMACSerializer(serializers.Serializer):
 def subnet_answer(record, request) -> dict:
     """The object described by `SubnetSerializer`."""
     zone = record.vnet.zone
+    visible_ranges = record.dhcp_ranges.restrict(request.user, "view").order_by("start_host")
     return {
         "id": str(record.pk),
         "url": request.build_absolute_uri(
@@ -180,9 +181,7 @@ def subnet_answer(record, request) -> dict:
         "zone": zone.name,
         "vnet": record.vnet.name,
         "gateway": record.gateway,
-        "dhcp_ranges": [
-            {"start": found.start_host, "end": found.end_host} for found in record.dhcp_ranges.order_by("start_host")
-        ],
+        "dhcp_ranges": [{"start": found.start_host, "end": found.end_host} for found in visible_ranges],
         "snat": record.snat,
         "dns_zone_prefix": record.dns_zone_prefix,
         "adopted": record.adopted,

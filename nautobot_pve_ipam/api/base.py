@@ -23,14 +23,18 @@ UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 class RightsPermission(BasePermission):
-    """Requires the model permissions in the view's `rights[method]`, and a write-enabled token for writes."""
+    """Requires the model permissions in the view's `rights[method]`, and a write-enabled token for writes.
+
+    HEAD requires those of GET. OPTIONS only describes the endpoint, before anything is looked up.
+    """
 
     def has_permission(self, request, view):
         if not request.user or not request.user.is_authenticated:
             return False
         if isinstance(request.auth, Token) and request.method not in SAFE_METHODS and not request.auth.write_enabled:
             raise Forbidden("this token is not write-enabled")
-        missing = [right for right in view.rights.get(request.method, ()) if not request.user.has_perm(right)]
+        method = "GET" if request.method == "HEAD" else request.method
+        missing = [right for right in view.rights.get(method, ()) if not request.user.has_perm(right)]
         if missing:
             raise Forbidden(f"user {request.user} lacks permission {', '.join(missing)}")
         return True
@@ -60,6 +64,8 @@ class PVEIPAMView(NautobotAPIVersionMixin, APIView):
 
     def finalize_response(self, request, response, *args, **kwargs):
         response = super().finalize_response(request, response, *args, **kwargs)
+        if request.method == "HEAD":
+            response.add_post_render_callback(without_body)
         hang_answer(request, response)  # for OutOfReachMiddleware
         return response
 
@@ -78,6 +84,13 @@ class PVEIPAMView(NautobotAPIVersionMixin, APIView):
         if isinstance(error, Unavailable):
             response["Retry-After"] = str(error.retry_after)
         return response
+
+
+def without_body(response):
+    """The response to a HEAD request; uWSGI would send the body."""
+    response["Content-Length"] = str(len(response.content))
+    response.content = b""
+    return response
 
 
 def refuse_unstorable(data, name="body"):

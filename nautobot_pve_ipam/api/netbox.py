@@ -15,7 +15,7 @@ import netaddr
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
-from nautobot.ipam.models import Prefix
+from nautobot.ipam.models import IPAddressRange, Prefix
 from rest_framework.response import Response
 
 from nautobot_pve_ipam.api.base import PVEIPAMView
@@ -140,7 +140,8 @@ class RangesView(FacadeView):
         start = parse_address(request.query_params.get("start_address", ""), "start_address")
         end = parse_address(request.query_params.get("end_address", ""), "end_address")
         for record in self.records(caller):
-            found = record.dhcp_ranges.filter(start_host=str(start), end_host=str(end)).first()
+            visible = record.dhcp_ranges.restrict(request.user, "view")
+            found = visible.filter(start_host=str(start), end_host=str(end)).first()
             if found:
                 return Response(listed([range_answer(found)]))
         return Response(listed([]))
@@ -179,7 +180,7 @@ class RangeView(FacadeView):
 
     def delete(self, request, namespace, pk, cluster=None):
         caller = self.caller(request, namespace, cluster)
-        record, found = range_of(self.records(caller), pk)
+        record, found = range_of(caller.user, self.records(caller), pk)
         left = [bounds_of(other) for other in record.dhcp_ranges.exclude(pk=found.pk)]
         put_subnet(caller.namespace, record.prefix.prefix, with_ranges(record, left), user=request.user)
         return Response(status=204)
@@ -209,7 +210,7 @@ class RangeAvailableIPsView(AvailableIPsView):
     def post(self, request, namespace, pk, cluster=None):
         """204 without a body if the range is full, so that PVE tries the next one; 409 if all are full."""
         caller = self.caller(request, namespace, cluster)
-        record, found = range_of(self.records(caller), pk)
+        record, found = range_of(caller.user, self.records(caller), pk)
         try:
             return self.answer_with_next_free(request, caller, record, (bounds_of(found),))
         except NoFreeAddress:
@@ -243,7 +244,7 @@ class AddressesView(FacadeView):
         Gateways alone are reported as one entry, guests always as two.
         """
         network = parse_subnet("-".join(cidr.rsplit("/", 1)))
-        inside = caller.allocations().filter(
+        inside = caller.only_visible(caller.allocations()).filter(
             subnet__prefix__network=str(network.ip), subnet__prefix__prefix_length=network.prefixlen
         )
         guests = list(inside.filter(is_gateway=False)[:2])
@@ -268,7 +269,7 @@ class AddressView(FacadeView):
     def patch(self, request, namespace, pk, cluster=None):
         caller = self.caller(request, namespace, cluster)
         body = self.body(request)
-        own = one(caller.allocations(), "address", ip_address_id=pk)
+        own = one(caller.only_visible(caller.allocations()), "address", ip_address_id=pk)
         ip = netaddr.IPAddress(own.ip_address.host)
         if parse_address(without_mask(body.get("address") or str(ip)), "address") != ip:
             raise InvalidRequest(f"address {body['address']} cannot replace {ip}: release it and add another")
@@ -317,9 +318,10 @@ def one(queryset, what, **lookup):
     raise Missing(f"{what} {next(iter(lookup.values()))} does not exist, or does not belong to this PVE")
 
 
-def range_of(records, pk):
-    """The caller's subnet with that range, and the range. Raises Missing."""
-    record = one(records, "ip-range", dhcp_ranges=pk)
+def range_of(user, records, pk):
+    """The caller's subnet with that range, and the range, if the user may view it. Raises Missing."""
+    visible = IPAddressRange.objects.restrict(user, "view")
+    record = one(records.filter(dhcp_ranges__in=visible.filter(pk=pk)), "ip-range", dhcp_ranges=pk)
     return record, record.dhcp_ranges.get(pk=pk)
 
 

@@ -14,7 +14,7 @@ from nautobot.ipam.models import IPAddress, Namespace, Prefix
 
 from nautobot_pve_ipam.errors import AddressTaken, Conflict, InvalidRequest, Missing, NotOurs, PreconditionFailed
 from nautobot_pve_ipam.models import Allocation, SDNSubnet
-from nautobot_pve_ipam.permissions import require
+from nautobot_pve_ipam.permissions import is_visible, require
 from nautobot_pve_ipam.search.occupancy import usable_span
 from nautobot_pve_ipam.services.allocation import Guest, Held, Wanted, confirm, new_allocation, release, take, update
 from nautobot_pve_ipam.services.callers import Caller
@@ -97,11 +97,12 @@ def patch_address(
             locks.wait("mac", prefix.pk, guest.mac)
         locks.wait("address", caller.namespace.pk, int(ip))
         allocation = _own(caller, ip)  # it may have been released while we waited
+        require(caller.user, "view", allocation.ip_address)
+        require(caller.user, "change", allocation.ip_address)
         precondition.check(allocation, caller.user, guest)
         if guest.mac and not allocation.is_gateway:
             _check_mac_is_free(caller, prefix, ip, guest.mac)
-        update(allocation, guest)
-        require(caller.user, "change", allocation.ip_address)
+        update(allocation, guest, user=caller.user)
         return allocation
 
 
@@ -130,17 +131,15 @@ def delete_address(caller: Caller, ip: netaddr.IPAddress, precondition: Precondi
 
 def find_address(caller: Caller, ip: netaddr.IPAddress) -> Allocation:
     """The caller's allocation of that address. Raises Missing."""
-    visible = IPAddress.objects.restrict(caller.user, "view")
-    if found := caller.allocations().filter(ip_address__host=str(ip), ip_address__in=visible).first():
+    if found := caller.only_visible(caller.allocations()).filter(ip_address__host=str(ip)).first():
         return found
     raise Missing(f"address {ip} is not held in namespace {caller.namespace}, or you may not view it")
 
 
 def find_by_mac(caller: Caller, mac: str) -> list[Allocation]:
     """The caller's guest allocations for that MAC, IPv4 first, in ascending order."""
-    own = caller.allocations().filter(mac=mac, is_gateway=False)
-    visible = IPAddress.objects.restrict(caller.user, "view")
-    return list(own.filter(ip_address__in=visible).order_by("ip_address__ip_version", "ip_address__host"))
+    own = caller.only_visible(caller.allocations()).filter(mac=mac, is_gateway=False)
+    return list(own.order_by("ip_address__ip_version", "ip_address__host"))
 
 
 def _own(caller: Caller, ip: netaddr.IPAddress) -> Allocation:
@@ -193,10 +192,12 @@ def _hold_again(address: IPAddress, guest: Guest, caller: Caller) -> Held:
     same_gateway = guest.is_gateway and allocation.is_gateway
     if caller.allocations().filter(pk=allocation.pk).exists():
         if same_gateway or (not guest.is_gateway and not allocation.is_gateway and _same_guest(allocation, guest)):
-            confirmed = confirm(allocation, guest, subnet)
+            confirmed = confirm(allocation, guest, caller)
             require(caller.user, "add", address)
             return confirmed
     elif same_gateway and subnet is not None and allocation.subnet and allocation.subnet.prefix_id == subnet.prefix_id:
+        require(caller.user, "view", address)
+        require(caller.user, "add", address)
         return Held(address, allocation, created=False)  # one network, one gateway, two clusters
     raise AddressTaken(f"address {address} is held by {_holder(allocation, caller.user)}")
 
@@ -216,7 +217,7 @@ def _same_guest(allocation: Allocation, guest: Guest) -> bool:
 
 def _holder(allocation: Allocation, user: Any) -> str:
     """Describe who holds an address, without details if `user` may not view it."""
-    if not IPAddress.objects.restrict(user, "view").filter(pk=allocation.ip_address_id).exists():
+    if not is_visible(user, allocation.ip_address):
         return "somebody else"
     zone = allocation.subnet.vnet.zone if allocation.subnet else None
     facts = (
@@ -242,7 +243,8 @@ def _check_mac_is_free(caller: Caller, prefix: Prefix, ip: netaddr.IPAddress, ma
         .first()
     )
     if other:
-        raise Conflict(f"mac {mac} already holds {other.ip_address} in {prefix.prefix}", field="mac")
+        named = other.ip_address if is_visible(caller.user, other.ip_address) else "an address"
+        raise Conflict(f"mac {mac} already holds {named} in {prefix.prefix}", field="mac")
 
 
 def _adopt(address: IPAddress, guest: Guest, caller: Caller, adopt: bool) -> Held:
@@ -250,6 +252,7 @@ def _adopt(address: IPAddress, guest: Guest, caller: Caller, adopt: bool) -> Hel
         raise AddressTaken(f"address {address} was not created by PVE: adopt it to use it")
     allocation = new_allocation(address, guest, caller.subnet, adopted=True)
     allocation.validated_save()
+    require(caller.user, "view", address)
     require(caller.user, "change", address)
     return Held(address, allocation, created=False)
 

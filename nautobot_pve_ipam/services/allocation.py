@@ -86,8 +86,9 @@ def allocate(
     not set) gets that address back. `key` is the caller's Idempotency-Key: the same key and digest within a day get
     the same addresses.
 
-    Raises NoFreeAddress, Forbidden if the caller's user may not add such an address, KeyReused, InvalidRequest, and
-    Django's ValidationError if Nautobot rejects a value. If any of these is raised, nothing is written.
+    Raises NoFreeAddress, Forbidden if the caller's user may not add such an address, or not view or change one that is
+    held already, KeyReused, InvalidRequest, and Django's ValidationError if Nautobot rejects a value. If any of these
+    is raised, nothing is written.
     """
     user = caller.user
     macs = [item.guest.mac for item in wanted if item.guest.mac]
@@ -98,6 +99,7 @@ def allocate(
         if key:
             locks.wait("idempotency-key", user.pk, key)
             if given := idempotency.addresses_given(user, key, request_digest):
+                require(user, "view", *given)
                 return [Held(address, getattr(address, "pve_allocation", None), created=False) for address in given]
         locks.wait_all([("mac", search.prefix.pk, mac) for mac in macs])
         where = replace(search, bounds=()) if mac_anywhere else search
@@ -105,12 +107,10 @@ def allocate(
         missing = [item for item in wanted if item.guest.mac not in allocations]
         made = iter(_create_free(search, missing, locks, _Maker(search.prefix, caller.subnet)) if missing else ())
         result = [
-            confirm(allocations[item.guest.mac], item.guest, caller.subnet)
-            if item.guest.mac in allocations
-            else next(made)
+            confirm(allocations[item.guest.mac], item.guest, caller) if item.guest.mac in allocations else next(made)
             for item in wanted
         ]
-        require(user, "add", *(held.address for held in result))
+        require(user, "add", *(held.address for held in result if held.created))
         if key:
             idempotency.remember(user, key, request_digest, [held.address for held in result])
     return result
@@ -130,19 +130,24 @@ def take(prefix: Prefix, host: int, wanted: Wanted, *, caller: Caller) -> Held:
         return held
 
 
-def confirm(allocation: Allocation, guest: Guest, subnet: SDNSubnet | None = None) -> Held:
-    """Return an address that is already held, after updating its allocation. One without a subnet gets `subnet`."""
-    if allocation.subnet is None and subnet is not None:
-        allocation.subnet = subnet
+def confirm(allocation: Allocation, guest: Guest, caller: Caller) -> Held:
+    """Return an address that is already held, after updating its allocation. One without a subnet gets the caller's.
+
+    Raises Forbidden if the caller's user may not view the address, or not change it and that is necessary.
+    """
+    require(caller.user, "view", allocation.ip_address)
+    if allocation.subnet is None and caller.subnet is not None:
+        allocation.subnet = caller.subnet
         allocation.validated_save()
-    update(allocation, guest)
+        require(caller.user, "change", allocation.ip_address)
+    update(allocation, guest, user=caller.user)
     return Held(allocation.ip_address, allocation, created=False)
 
 
-def update(allocation: Allocation, guest: Guest) -> Allocation:
+def update(allocation: Allocation, guest: Guest, *, user: Any) -> Allocation:
     """Update hostname, MAC and vmid of an allocation; fields that the guest leaves empty are kept.
 
-    The address's DNS name follows the hostname unless it was set to something else.
+    The address's DNS name follows the hostname unless it was set to something else. Raises Forbidden.
     """
     address, changed = allocation.ip_address, False
     if guest.hostname and guest.hostname != allocation.hostname:
@@ -157,6 +162,7 @@ def update(allocation: Allocation, guest: Guest) -> Allocation:
     if changed:
         allocation.last_seen = timezone.now()
         allocation.validated_save()
+        require(user, "change", address)
     else:
         # Merely seen again: update() leaves no entry in the change log.
         Allocation.objects.filter(pk=allocation.pk).update(last_seen=timezone.now())
@@ -168,13 +174,13 @@ def release(allocation: Allocation, *, user: Any) -> None:
     the other one. Raises Forbidden, and Conflict if something else still needs the address.
     """
     address, subnet = allocation.ip_address, allocation.subnet
+    require(user, "delete", address)
     if allocation.is_gateway and subnet is not None:
         sharers = SDNSubnet.objects.filter(prefix=subnet.prefix_id, gateway=address.host)
         if heir := sharers.exclude(pk=subnet.pk).first():
             allocation.subnet = heir
             allocation.validated_save()
             return
-    require(user, "delete", address)
     if allocation.adopted:
         allocation.delete()
         return

@@ -7,8 +7,9 @@ from typing import Any
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from nautobot.ipam.choices import PrefixTypeChoices
-from nautobot.ipam.models import Namespace, Prefix
+from nautobot.ipam.models import IPAddress, Namespace, Prefix
 
+from nautobot_pve_ipam.core_internals import is_unrestricted
 from nautobot_pve_ipam.errors import Missing
 from nautobot_pve_ipam.models import Allocation, PVECluster, SDNSubnet, SDNZone
 from nautobot_pve_ipam.search.tables import is_sdn_subnet
@@ -82,9 +83,17 @@ class Caller:
         return inside.select_related(*RELATED)
 
     def visible_allocations(self) -> QuerySet[Allocation]:
-        """The caller's own allocations, and the gateways that its subnets share with another cluster."""
+        """The caller's own allocations, and the gateways that its subnets share with another cluster, as far as the
+        user may view their addresses.
+        """
         shared = Q(is_gateway=True, subnet__prefix__in=self.subnets().values("prefix"))
-        return Allocation.objects.filter(shared | Q(pk__in=self.allocations().values("pk"))).select_related(*RELATED)
+        found = Allocation.objects.filter(shared | Q(pk__in=self.allocations().values("pk")))
+        return self.only_visible(found).select_related(*RELATED)
+
+    def only_visible(self, allocations: QuerySet[Allocation]) -> QuerySet[Allocation]:
+        """Those of the allocations whose addresses the user may view."""
+        visible = IPAddress.objects.restrict(self.user, "view")
+        return allocations if is_unrestricted(visible) else allocations.filter(ip_address__in=visible)
 
     def _in_own_prefix(self) -> Q:
         """Q: the parent of the address is the prefix of one of the caller's subnets, or a pool in one.

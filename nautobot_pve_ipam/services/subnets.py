@@ -18,7 +18,7 @@ from nautobot.ipam.models import IPAddressRange, Namespace, Prefix
 
 from nautobot_pve_ipam.errors import Conflict, InvalidRequest, SubnetNotEmpty
 from nautobot_pve_ipam.models import PVECluster, SDNDHCPRange, SDNSubnet, SDNVNet, SDNZone
-from nautobot_pve_ipam.permissions import require
+from nautobot_pve_ipam.permissions import is_visible, require
 from nautobot_pve_ipam.search.intervals import Interval, to_text, usable
 from nautobot_pve_ipam.search.occupancy import DHCP_ROLE
 from nautobot_pve_ipam.services.allocation import DEFAULT_STATUS, release
@@ -60,9 +60,10 @@ def put_subnet(
 ) -> tuple[SDNSubnet, bool]:
     """Create or update the subnet; returns its record and whether it is new. Idempotent.
 
-    Raises InvalidRequest if a gateway or range is outside the subnet, or ranges are reversed or overlap; Conflict if
-    another subnet of the namespace overlaps, or if the prefix or a range was not created by PVE and `adopt` is not
-    set; Forbidden. If any of these is raised, nothing is written.
+    The user needs the same rights whether or not there is anything left to do. Raises InvalidRequest if a gateway or
+    range is outside the subnet, or ranges are reversed or overlap; Conflict if another subnet of the namespace
+    overlaps, or if the prefix or a range was not created by PVE and `adopt` is not set; Forbidden. If any of these is
+    raised, nothing is written.
     """
     check_gateway(network, facts.gateway)
     if facts.dhcp_ranges is not UNCHANGED:
@@ -74,7 +75,7 @@ def put_subnet(
         record, created = _record(namespace, network, vnet, facts, user)
         _set(record, facts, user)
         if facts.dhcp_ranges is not UNCHANGED:
-            _replace_ranges(record, facts.dhcp_ranges, facts.adopt, user)
+            _replace_ranges(record, facts.dhcp_ranges, facts.adopt, user, created=created)
         return record, created
 
 
@@ -91,21 +92,23 @@ def delete_subnet(record: SDNSubnet, *, user: Any) -> None:
         Prefix.objects.select_for_update().filter(pk=prefix.pk).first()
         if not SDNSubnet.objects.filter(pk=record.pk).exists():
             return  # deleted by a concurrent request
+        require(user, "delete", record)
         guests = record.allocations.filter(is_gateway=False)
         if guest := guests.first():
             raise SubnetNotEmpty(
                 f"subnet {prefix} is not empty: "
-                f"guests hold {guests.count()} of its addresses, the first is {guest.ip_address}"
+                f"guests hold {guests.count()} of its addresses"
+                + (f", the first is {guest.ip_address}" if is_visible(user, guest.ip_address) else "")
             )
         others = SDNSubnet.objects.filter(prefix=prefix).exclude(pk=record.pk)
         deletes_prefix = not record.adopted and not others.exists()
         if deletes_prefix and (foreign := prefix.get_all_ips().exclude(pve_allocation__subnet=record).first()):
-            raise SubnetNotEmpty(f"subnet {prefix} still holds {foreign}, which this PVE did not create")
+            held = foreign if is_visible(user, foreign) else "an address"
+            raise SubnetNotEmpty(f"subnet {prefix} still holds {held}, which this PVE did not create")
         for gateway in record.allocations.select_related("ip_address"):
             release(gateway, user=user)
         for link in record.dhcp_range_links.select_related("ip_address_range"):
             _let_go_of_range(link, user)
-        require(user, "delete", record)
         record.delete()
         if deletes_prefix:
             require(user, "delete", prefix)
@@ -173,7 +176,11 @@ def _vnet(namespace: Namespace, facts: SubnetFacts, locks: Locks, user: Any) -> 
         user,
     )
     vnet = SDNVNet.objects.filter(zone=zone, name=facts.vnet).first()
-    return _saved(vnet or SDNVNet(zone=zone, name=facts.vnet), {"alias": facts.vnet_alias, "tag": facts.vnet_tag}, user)
+    vnet = _saved(
+        vnet or SDNVNet(zone=zone, name=facts.vnet), {"alias": facts.vnet_alias, "tag": facts.vnet_tag}, user
+    )
+    require(user, "add", vnet)  # even if it was there before
+    return vnet
 
 
 def _record(
@@ -182,9 +189,12 @@ def _record(
     prefix = Prefix.objects.filter(
         namespace=namespace, network=str(network.network), prefix_length=network.prefixlen
     ).first()
-    if prefix and (record := SDNSubnet.objects.filter(vnet=vnet, prefix=prefix).first()):
-        return record, False
-    _check_overlap(namespace, network, vnet)
+    if prefix:
+        require(user, "view", prefix)
+        if record := SDNSubnet.objects.filter(vnet=vnet, prefix=prefix).first():
+            require(user, "add", record)
+            return record, False
+    _check_overlap(namespace, network, vnet, user)
     adopted = False
     if prefix is None:
         prefix = _made(
@@ -208,7 +218,7 @@ def _record(
     return SDNSubnet(vnet=vnet, prefix=prefix, adopted=adopted), True
 
 
-def _check_overlap(namespace: Namespace, network: netaddr.IPNetwork, vnet: SDNVNet) -> None:
+def _check_overlap(namespace: Namespace, network: netaddr.IPNetwork, vnet: SDNVNet, user: Any) -> None:
     """Subnets of a namespace must not overlap, except for the same subnet in two clusters."""
     overlapping = SDNSubnet.objects.filter(
         prefix__namespace=namespace,
@@ -219,9 +229,8 @@ def _check_overlap(namespace: Namespace, network: netaddr.IPNetwork, vnet: SDNVN
     for other in overlapping:
         same = other.prefix.prefix_length == network.prefixlen
         if not same or other.vnet.zone.cluster_id == vnet.zone.cluster_id:
-            raise Conflict(
-                f"subnet {network.cidr} overlaps {other.prefix} of vnet {other.vnet} in namespace {namespace}"
-            )
+            named = f"{other.prefix} of vnet {other.vnet}" if is_visible(user, other.prefix) else "another one"
+            raise Conflict(f"subnet {network.cidr} overlaps {named} in namespace {namespace}")
 
 
 def _set(record: SDNSubnet, facts: SubnetFacts, user: Any) -> None:
@@ -237,11 +246,13 @@ def _set(record: SDNSubnet, facts: SubnetFacts, user: Any) -> None:
     )
 
 
-def _replace_ranges(record: SDNSubnet, wanted: list[Interval], adopt: bool, user: Any) -> None:
+def _replace_ranges(record: SDNSubnet, wanted: list[Interval], adopt: bool, user: Any, *, created: bool) -> None:
     prefix = record.prefix
     links = {}
     for link in record.dhcp_range_links.select_related("ip_address_range"):
         links[int(link.ip_address_range.start_address), int(link.ip_address_range.end_address)] = link
+    if not created and set(links) != set(wanted):
+        require(user, "change", record)
     # Remove the old ranges first: the new ones may overlap them.
     for interval, link in links.items():
         if interval not in wanted:
@@ -250,6 +261,8 @@ def _replace_ranges(record: SDNSubnet, wanted: list[Interval], adopt: bool, user
         if (first, last) not in links:
             start, end = to_text(first, prefix.ip_version), to_text(last, prefix.ip_version)
             found = IPAddressRange.objects.filter(parent=prefix, start_host=start, end_host=end).first()
+            if found is not None:
+                require(user, "view", found)
             adopted = found is not None and not found.sdn_subnet_links.filter(adopted=False).exists()
             if adopted and not adopt:
                 raise Conflict(f"IP address range {found} of {prefix} was not created by PVE: adopt it to use it")

@@ -15,3 +15,9 @@ def permit(user, model, *actions, **constraints):
     permission.users.add(user)
     # Permissions are cached on the user object.
     user.__dict__.pop("_object_perm_cache", None)
+
+
+def revoke(user, model):
+    """Take back what was permitted on a model."""
+    ObjectPermission.objects.filter(users=user, object_types__model=model._meta.model_name).delete()
+    user.__dict__.pop("_object_perm_cache", None)
