@@ -2,6 +2,7 @@
 
 import netaddr
 from django import forms
+from django.contrib.auth import get_user_model
 from django.db.models import Q
 from nautobot.apps.filters import (
     BaseFilterSet,
@@ -125,6 +126,10 @@ class PVEClusterFilterSet(NautobotFilterSet, StatusModelFilterSetMixin):
     q = SearchFilter(filter_predicates={"name": "icontains", "description": "icontains"})
     virtualization_cluster = NaturalKeyOrPKMultipleChoiceFilter(
         queryset=Cluster.objects.all(), label="Virtualization cluster (name or ID)"
+    )
+
+    user = NaturalKeyOrPKMultipleChoiceFilter(
+        queryset=get_user_model().objects.all(), to_field_name="username", label="Bound to user (name or ID)"
     )
 
     class Meta:

@@ -1,6 +1,7 @@
 """Forms to add, edit, bulk edit and filter our models. May import models."""
 
 from django import forms
+from django.contrib.auth import get_user_model
 from nautobot.apps.constants import BOOLEAN_WITH_BLANK_CHOICES, CHARFIELD_MAX_LENGTH
 from nautobot.apps.forms import (
     BulkEditNullBooleanSelect,
@@ -57,28 +58,38 @@ class PVEClusterForm(NautobotModelForm):
         required=False,
         help_text="The corresponding cluster in Nautobot's virtualization inventory, if any",
     )
+    user = DynamicModelChoiceField(
+        queryset=get_user_model().objects.all(),
+        required=False,
+        label="Bound to user",
+        help_text=models.PVECluster._meta.get_field("user").help_text,
+    )
 
     class Meta:
         model = models.PVECluster
-        fields = ["name", "status", "virtualization_cluster", "description", "tags"]
+        fields = ["name", "status", "virtualization_cluster", "user", "description", "tags"]
 
 
 class PVEClusterBulkEditForm(TagsBulkEditFormMixin, StatusModelBulkEditFormMixin, NautobotBulkEditForm):
     pk = bulk_targets(models.PVECluster)
     virtualization_cluster = DynamicModelChoiceField(queryset=Cluster.objects.all(), required=False)
+    user = DynamicModelChoiceField(queryset=get_user_model().objects.all(), required=False, label="Bound to user")
     description = bulk_text_field()
 
     class Meta:
         model = models.PVECluster
-        nullable_fields = ["virtualization_cluster", "description"]
+        nullable_fields = ["virtualization_cluster", "user", "description"]
 
 
 class PVEClusterFilterForm(NautobotFilterForm, StatusModelFilterFormMixin):
     model = models.PVECluster
-    field_order = ["q", "name", "status", "virtualization_cluster"]
+    field_order = ["q", "name", "status", "virtualization_cluster", "user"]
     q = search_field()
     name = MultiValueCharField(required=False)
     virtualization_cluster = named(Cluster)
+    user = DynamicModelMultipleChoiceField(
+        queryset=get_user_model().objects.all(), to_field_name="username", required=False, label="Bound to user"
+    )
     tags = TagFilterField(model)
 
 

@@ -55,6 +55,15 @@ class PVECluster(PrimaryModel):
         verbose_name="virtualization cluster",
         help_text="The corresponding cluster in Nautobot's virtualization inventory",
     )
+    user = models.ForeignKey(
+        to=settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        blank=True,
+        null=True,
+        verbose_name="bound to user",
+        help_text="The PVE's user: no other user may act for this cluster, and this user for no other cluster",
+    )
     description = models.CharField(max_length=CHARFIELD_MAX_LENGTH, blank=True)
 
     clone_fields = ["status", "description"]

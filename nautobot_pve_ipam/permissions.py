@@ -8,8 +8,8 @@ from typing import Any
 from nautobot_pve_ipam.core_internals import is_unrestricted
 from nautobot_pve_ipam.errors import Forbidden
 
-#: The constraints of an object permission; None for all objects.
-Constraints = dict[str, str] | None
+#: The constraints of an object permission, alternatives if it is a list; None for all objects.
+Constraints = dict[str, Any] | list[dict[str, Any]] | None
 
 #: The minimum set of permissions that a PVE's token needs for the hooks.
 HOOK_RIGHTS = (
@@ -33,34 +33,74 @@ HOOK_RIGHTS = (
     "nautobot_pve_ipam.change_sdnsubnet",
     "nautobot_pve_ipam.delete_sdnsubnet",
 )
-#: Content type -> lookup path from the object to the name of its namespace.
+#: What else a PVE's user is granted, to see its own records in REST and GraphQL; the hooks work without.
+VIEW_RIGHTS = (
+    "nautobot_pve_ipam.view_pvecluster",
+    "nautobot_pve_ipam.view_sdnzone",
+    "nautobot_pve_ipam.view_sdnvnet",
+    "nautobot_pve_ipam.view_sdnsubnet",
+    "nautobot_pve_ipam.view_sdndhcprange",
+    "nautobot_pve_ipam.view_allocation",
+)
+#: Content type -> lookup path from the object to its namespace; a cluster belongs to those of its zones.
 NAMESPACE_PATHS = {
-    "ipam.namespace": "name",
-    "ipam.prefix": "namespace__name",
-    "ipam.ipaddressrange": "parent__namespace__name",
-    "ipam.ipaddress": "parent__namespace__name",
-    "nautobot_pve_ipam.sdnzone": "namespace__name",
-    "nautobot_pve_ipam.sdnvnet": "zone__namespace__name",
-    "nautobot_pve_ipam.sdnsubnet": "prefix__namespace__name",
+    "ipam.namespace": "",
+    "ipam.prefix": "namespace__",
+    "ipam.ipaddressrange": "parent__namespace__",
+    "ipam.ipaddress": "parent__namespace__",
+    "nautobot_pve_ipam.pvecluster": "sdn_zones__namespace__",
+    "nautobot_pve_ipam.sdnzone": "namespace__",
+    "nautobot_pve_ipam.sdnvnet": "zone__namespace__",
+    "nautobot_pve_ipam.sdnsubnet": "prefix__namespace__",
+    "nautobot_pve_ipam.sdndhcprange": "subnet__prefix__namespace__",
+    "nautobot_pve_ipam.allocation": "ip_address__parent__namespace__",
+}
+#: Content type -> lookup path from the object to its cluster. Core's own objects may be shared by clusters.
+CLUSTER_PATHS = {
+    "nautobot_pve_ipam.sdnzone": "cluster__",
+    "nautobot_pve_ipam.sdnvnet": "zone__cluster__",
+    "nautobot_pve_ipam.sdnsubnet": "vnet__zone__cluster__",
+    "nautobot_pve_ipam.sdndhcprange": "subnet__vnet__zone__cluster__",
+    "nautobot_pve_ipam.allocation": "subnet__vnet__zone__cluster__",
 }
 
 
-def hook_permissions(namespace: str, cluster: str | None = None) -> dict[str, tuple[list[str], Constraints]]:
-    """HOOK_RIGHTS limited to the given namespace: content type -> (actions, constraints).
+def hook_permissions(namespace: str, cluster: str | None = None) -> list[tuple[str, list[str], Constraints]]:
+    """HOOK_RIGHTS and VIEW_RIGHTS limited to the given namespace, and to its cluster if one is given.
 
-    Clusters belong to no namespace: they are limited to the named one, if any.
+    A list of (content type, actions, constraints).
     """
-    permissions: dict[str, tuple[list[str], Constraints]] = {}
-    for right in HOOK_RIGHTS:
+    permissions: list[tuple[str, list[str], Constraints]] = []
+    for right in (*HOOK_RIGHTS, *VIEW_RIGHTS):
         app, _, permission = right.partition(".")
         action, _, model = permission.partition("_")
         content_type = f"{app}.{model}"
-        if path := NAMESPACE_PATHS.get(content_type):
-            constraints: Constraints = {path: namespace}
+        constraints = _constraints(content_type, action, namespace, cluster)
+        for other_type, actions, others in permissions:
+            if (other_type, others) == (content_type, constraints):
+                actions.append(action)
+                break
         else:
-            constraints = {"name": cluster} if cluster else None
-        permissions.setdefault(content_type, ([], constraints))[0].append(action)
+            permissions.append((content_type, [action], constraints))
     return permissions
+
+
+def _constraints(content_type: str, action: str, namespace: str, cluster: str | None) -> Constraints:
+    here = {f"{NAMESPACE_PATHS[content_type]}name": namespace}
+    if content_type == "nautobot_pve_ipam.pvecluster":
+        if cluster:
+            return {"name": cluster}
+        return None if action == "add" else here  # a new one has no zone yet
+    if not cluster:
+        return here
+    if content_type == "ipam.ipaddress" and action in ("change", "delete"):
+        # Those of the cluster's allocations, and of allocations that nobody has claimed yet.
+        subnet = "pve_allocation__subnet"
+        unclaimed = {"pve_allocation__isnull": False, f"{subnet}__isnull": True}
+        return [{**here, f"{subnet}__vnet__zone__cluster__name": cluster}, {**here, **unclaimed}]
+    if path := CLUSTER_PATHS.get(content_type):
+        return {**here, f"{path}name": cluster}
+    return here
 
 
 def require(user: Any, action: str, *objects: Any) -> None:

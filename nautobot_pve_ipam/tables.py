@@ -13,13 +13,14 @@ class PVEClusterTable(StatusTableMixin, BaseTable):
     pk = ToggleColumn()
     name = tables.Column(linkify=True)
     virtualization_cluster = tables.Column(linkify=True)
+    user = tables.Column(verbose_name="Bound to User")
     tags = TagColumn(url_name=LIST.format("pvecluster"))
     actions = ButtonsColumn(models.PVECluster)
 
     class Meta(BaseTable.Meta):
         model = models.PVECluster
-        fields = ("pk", "name", "status", "virtualization_cluster", "description", "tags", "actions")
-        default_columns = ("pk", "name", "status", "virtualization_cluster", "description", "actions")
+        fields = ("pk", "name", "status", "virtualization_cluster", "user", "description", "tags", "actions")
+        default_columns = ("pk", "name", "status", "virtualization_cluster", "user", "description", "actions")
 
 
 class SDNZoneTable(BaseTable):

@@ -31,7 +31,7 @@ class DocumentationView(RedirectView):
 
 
 class PVEClusterUIViewSet(NautobotUIViewSet):
-    queryset = models.PVECluster.objects.select_related("status", "virtualization_cluster")
+    queryset = models.PVECluster.objects.select_related("status", "virtualization_cluster", "user")
     table_class = tables.PVEClusterTable
     filterset_class = filters.PVEClusterFilterSet
     filterset_form_class = forms.PVEClusterFilterForm

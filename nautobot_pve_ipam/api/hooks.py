@@ -77,7 +77,7 @@ class HookView(PVEIPAMView):
             lookups.visible_namespace(request.user, namespace),
             data.get("cluster") or None,
             data.get("zone") or None,
-        )
+        ).checked()
 
 
 def validated(serializer_class, data):
@@ -127,9 +127,8 @@ class SubnetView(HookView):
         """Create (201) or update (200) the subnet."""
         network = parse_subnet(subnet)
         data = self.data(request, SubnetRequestSerializer)
-        record, created = put_subnet(
-            lookups.visible_namespace(request.user, namespace), network, facts_of(network, data), user=request.user
-        )
+        caller = self.caller(request, namespace, data)
+        record, created = put_subnet(caller.namespace, network, facts_of(network, data), user=request.user)
         return Response(subnet_answer(record, request), status=201 if created else 200)
 
     @extend_schema(parameters=CALLER_PARAMETERS, responses={204: None})

@@ -44,7 +44,7 @@ class FacadeView(PVEIPAMView):
     schema = None  # not in our OpenAPI schema: it is only for PVE's plugin
 
     def caller(self, request, namespace, cluster):
-        return Caller(request.user, lookups.visible_namespace(request.user, namespace), cluster)
+        return Caller(request.user, lookups.visible_namespace(request.user, namespace), cluster).checked()
 
     def http_method_not_allowed(self, request, *args, **kwargs):
         raise not_served(request)

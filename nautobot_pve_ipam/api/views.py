@@ -20,7 +20,7 @@ class DeepViewSet(NautobotModelViewSet):
 
 
 class PVEClusterViewSet(NautobotModelViewSet):
-    queryset = models.PVECluster.objects.select_related("status", "virtualization_cluster")
+    queryset = models.PVECluster.objects.select_related("status", "virtualization_cluster", "user")
     serializer_class = serializers.PVEClusterSerializer
     filterset_class = filters.PVEClusterFilterSet
 

@@ -118,6 +118,7 @@ def delete_address(caller: Caller, ip: netaddr.IPAddress, precondition: Precondi
             return
         own = caller.allocations().filter(ip_address=found).first()
         if own is not None:
+            require(caller.user, "delete", own.ip_address)
             precondition.check(own, caller.user, Guest())
             release(own, user=caller.user)
         elif not _shares_gateway(caller, found):

@@ -10,7 +10,7 @@ from nautobot.ipam.choices import PrefixTypeChoices
 from nautobot.ipam.models import IPAddress, Namespace, Prefix
 
 from nautobot_pve_ipam.core_internals import is_unrestricted
-from nautobot_pve_ipam.errors import Missing
+from nautobot_pve_ipam.errors import Forbidden, Missing
 from nautobot_pve_ipam.models import Allocation, PVECluster, SDNSubnet, SDNZone
 from nautobot_pve_ipam.search.tables import is_sdn_subnet
 
@@ -41,16 +41,39 @@ class Caller:
         cluster = zone.cluster.name if zone.cluster else None
         return cls(user, subnet.prefix.namespace, cluster, zone.name, subnet)
 
+    def checked(self) -> Caller:
+        """The same caller. Raises Forbidden if its user is bound to clusters, but names none of them, or if the cluster
+        that it names is bound to somebody else; superusers may act for all.
+        """
+        if self.user.is_superuser:
+            return self
+        bound = dict(
+            PVECluster.objects.filter(Q(user=self.user) | Q(name=self.cluster, user__isnull=False))
+            .order_by("name")
+            .values_list("name", "user_id")
+        )
+        own = [name for name, user_id in bound.items() if user_id == self.user.pk]
+        if own and self.cluster not in own:
+            named = f"cluster {self.cluster}" if self.cluster else "no cluster"
+            raise Forbidden(f"user {self.user} acts for cluster {' or '.join(own)} only, but the request names {named}")
+        if not own and bound:
+            raise Forbidden(f"cluster {self.cluster} is bound to another user than {self.user}")
+        return self
+
     def in_prefix(self, prefix: Prefix) -> Caller:
         """The same caller with its record of `prefix` as `subnet`, if there is exactly one.
 
-        Raises Missing if it names a cluster or zone that has no record of the prefix, or several.
+        Raises Missing if it names a cluster or zone that has no record of the prefix, or several; Forbidden as
+        `checked` does.
         """
         # Without cluster and zone there is usually no record: find that out without joining three tables.
         if not (self.cluster or self.zone or is_sdn_subnet(prefix)):
             return self
         records = self.subnets().filter(prefix=prefix).select_related("vnet__zone__cluster").order_by()[:2]
         found = list(records)
+        # The usual case, a PVE's own user, is known without another query.
+        if not any(record.vnet.zone.cluster and record.vnet.zone.cluster.user_id == self.user.pk for record in found):
+            self.checked()
         if len(found) != 1:
             if self.cluster or self.zone:
                 raise Missing(self._not_one_record(prefix, "several subnets" if found else "no subnet"))

@@ -1,6 +1,6 @@
 """Sets up Nautobot for a PVE: a namespace, and a user with just the permissions that the hooks need in it.
 
-May import models, permissions and locks.py.
+May import models, permissions, allocation.py and locks.py.
 """
 
 import re
@@ -10,11 +10,14 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.contrib.contenttypes.models import ContentType
+from nautobot.extras.models import Status
 from nautobot.ipam.models import Namespace
 from nautobot.users.models import ObjectPermission, Token
 
 from nautobot_pve_ipam.errors import Conflict, InvalidRequest
+from nautobot_pve_ipam.models import PVECluster
 from nautobot_pve_ipam.permissions import hook_permissions
+from nautobot_pve_ipam.services.allocation import DEFAULT_STATUS
 from nautobot_pve_ipam.services.locks import locked_transaction
 
 #: The description that identifies the permissions and tokens we created.
@@ -40,9 +43,10 @@ class Connection:
 def connect_pve(namespace: str, username: str, *, cluster: str | None = None, rotate: bool = False) -> Connection:
     """Create the namespace, the user, its group with the minimum permissions there, and a token. Idempotent.
 
-    `cluster`: the only cluster that the user may create. `rotate`: replace the old token with a new one. Raises
-    InvalidRequest for a name that PVE cannot use, Conflict if the user was not created here, Django's ValidationError
-    for a user name that Nautobot rejects. If any of these is raised, nothing is written.
+    `cluster`: created if it is missing, and bound to the user. `rotate`: replace the old token with a new one. Raises
+    InvalidRequest for a name that PVE cannot use, Conflict if the user was not created here or the cluster is bound to
+    another one, Django's ValidationError for a user name that Nautobot rejects. If any of these is raised, nothing is
+    written.
     """
     if not NAMESPACE_NAME.fullmatch(namespace):
         raise InvalidRequest(
@@ -58,6 +62,9 @@ def connect_pve(namespace: str, username: str, *, cluster: str | None = None, ro
             Namespace(name=namespace).validated_save()
         group, _created = Group.objects.get_or_create(name=f"PVE IPAM {username}")
         user = _user(username, group)
+        if cluster is not None:
+            locks.wait("cluster", cluster)  # a request may be creating it
+            _bind(cluster, user)
         _permit(group, namespace, cluster)
         return Connection(namespace, cluster, username, _token(user, rotate))
 
@@ -77,13 +84,24 @@ def _user(username: str, group: Group) -> Any:
     return user
 
 
+def _bind(name: str, user: Any) -> None:
+    cluster = PVECluster.objects.select_related("user").filter(name=name).first()
+    if cluster is None:
+        cluster = PVECluster(name=name, status=Status.objects.get_for_model(PVECluster).get(name=DEFAULT_STATUS))
+    elif cluster.user not in (None, user):
+        raise Conflict(f"cluster '{name}' is bound to user '{cluster.user}': change that in Nautobot first")
+    if cluster.user != user:
+        cluster.user = user
+        cluster.validated_save()
+
+
 def _permit(group: Group, namespace: str, cluster: str | None) -> None:
     """Grant the group the hooks' permissions in that namespace, and remove stale ones left by an earlier run."""
     wanted = []
-    for content_type, (actions, constraints) in hook_permissions(namespace, cluster).items():
+    for content_type, actions, constraints in hook_permissions(namespace, cluster):
         app_label, model = content_type.split(".")
         permission, _created = ObjectPermission.objects.update_or_create(
-            name=f"{group} in {namespace}: {model}",
+            name=f"{group} in {namespace}: {' '.join(actions)} {model}",
             defaults={"description": OURS, "enabled": True, "actions": actions, "constraints": constraints},
         )
         permission.object_types.set([ContentType.objects.get_by_natural_key(app_label, model)])

@@ -16,7 +16,7 @@ from nautobot.extras.models import Role, Status
 from nautobot.ipam.choices import PrefixTypeChoices
 from nautobot.ipam.models import IPAddressRange, Namespace, Prefix
 
-from nautobot_pve_ipam.errors import Conflict, InvalidRequest, SubnetNotEmpty
+from nautobot_pve_ipam.errors import Conflict, Forbidden, InvalidRequest, SubnetNotEmpty
 from nautobot_pve_ipam.models import PVECluster, SDNDHCPRange, SDNSubnet, SDNVNet, SDNZone
 from nautobot_pve_ipam.permissions import is_visible, require
 from nautobot_pve_ipam.search.intervals import Interval, to_text, usable
@@ -170,17 +170,22 @@ def _vnet(namespace: Namespace, facts: SubnetFacts, locks: Locks, user: Any) -> 
             PVECluster(name=facts.cluster, status=_active(PVECluster)), user
         )
     zone = SDNZone.objects.filter(namespace=namespace, cluster=cluster, name=facts.zone).first()
+    if zone is None and cluster is not None:
+        _check_cluster(cluster, user)
     zone = _saved(
         zone or SDNZone(namespace=namespace, cluster=cluster, name=facts.zone),
         {"type": facts.zone_type, "dhcp": facts.zone_dhcp},
         user,
     )
     vnet = SDNVNet.objects.filter(zone=zone, name=facts.vnet).first()
-    vnet = _saved(
-        vnet or SDNVNet(zone=zone, name=facts.vnet), {"alias": facts.vnet_alias, "tag": facts.vnet_tag}, user
-    )
-    require(user, "add", vnet)  # even if it was there before
-    return vnet
+    return _saved(vnet or SDNVNet(zone=zone, name=facts.vnet), {"alias": facts.vnet_alias, "tag": facts.vnet_tag}, user)
+
+
+def _check_cluster(cluster: PVECluster, user: Any) -> None:
+    """A cluster of other namespaces gets no zone from a user who may view none of them and is not the cluster's own."""
+    zones, visible = cluster.sdn_zones.all(), Namespace.objects.restrict(user, "view")
+    if cluster.user_id != user.pk and zones.exists() and not zones.filter(namespace__in=visible).exists():
+        raise Forbidden(f"cluster {cluster} belongs to another namespace, which user {user} may not view")
 
 
 def _record(
@@ -192,7 +197,6 @@ def _record(
     if prefix:
         require(user, "view", prefix)
         if record := SDNSubnet.objects.filter(vnet=vnet, prefix=prefix).first():
-            require(user, "add", record)
             return record, False
     _check_overlap(namespace, network, vnet, user)
     adopted = False
@@ -297,12 +301,15 @@ def _let_go_of_range(link: SDNDHCPRange, user: Any) -> None:
 
 
 def _saved(thing: Any, facts: dict[str, Any], user: Any) -> Any:
-    """Set what is not UNCHANGED, and save the object if it is new or differs."""
+    """Set what is not UNCHANGED, and save the object if it is new or differs. New or not, `user` must be allowed to add
+    it.
+    """
     differs = {name: new for name, new in facts.items() if new not in (UNCHANGED, getattr(thing, name))}
     for name, new in differs.items():
         setattr(thing, name, new)
     if not thing.present_in_database:
         return _made(thing, user)
+    require(user, "add", thing)
     return _changed(thing, user) if differs else thing
 
 

@@ -13,7 +13,8 @@ cluster_panels = (
     ObjectFieldsPanel(
         weight=100,
         section=SectionChoices.LEFT_HALF,
-        fields=["name", "status", "virtualization_cluster", "description"],
+        fields=["name", "status", "virtualization_cluster", "user", "description"],
+        key_transforms={"user": "Bound to User"},
     ),
     StatsPanel(
         weight=100,

@@ -12,7 +12,8 @@ from nautobot.ipam.models import Namespace
 from nautobot.users.models import ObjectPermission, Token
 
 from development.management import manage
-from nautobot_pve_ipam.permissions import HOOK_RIGHTS
+from nautobot_pve_ipam.models import PVECluster
+from nautobot_pve_ipam.permissions import HOOK_RIGHTS, VIEW_RIGHTS
 
 TOKEN = re.compile(r"\b[0-9a-f]{40}\b")
 SUBNET = "subnets/10.0.0.0-24/"
@@ -44,7 +45,7 @@ def test_the_user_has_minimal_permissions_and_no_password(connect):
     user = get_user_model().objects.get(username="pve-cluster1")
     assert (user.has_usable_password(), user.is_staff, user.is_superuser) == (False, False, False)
     rights = rights_of("pve-cluster1")
-    assert set(rights) == set(HOOK_RIGHTS)
+    assert set(rights) == {*HOOK_RIGHTS, *VIEW_RIGHTS}
     unlimited = {right for right, constraints in rights.items() if not constraints}
     assert unlimited == {"nautobot_pve_ipam.add_pvecluster"}
     assert rights["ipam.add_ipaddress"] == {"parent__namespace__name": "pve"}
@@ -55,6 +56,28 @@ def test_a_named_cluster_is_the_only_one_it_may_create(connect):
     assert rights_of("pve-cluster1")["nautobot_pve_ipam.add_pvecluster"] == {"name": "alpha"}
     connect("--cluster", "beta")
     assert rights_of("pve-cluster1")["nautobot_pve_ipam.add_pvecluster"] == {"name": "beta"}
+
+
+def test_a_named_cluster_is_bound_to_the_user(connect):
+    connect("--cluster", "alpha")
+    connect("--cluster", "alpha")
+    user = get_user_model().objects.get(username="pve-cluster1")
+    assert list(PVECluster.objects.values_list("name", "user")) == [("alpha", user.pk)]
+    connect("--cluster", "beta", namespace="second")
+    assert PVECluster.objects.filter(user=user).count() == 2, "one user may serve several"
+    with pytest.raises(CommandError, match="cluster 'alpha' is bound to user 'pve-cluster1'"):
+        connect("--cluster", "alpha", user="another")
+    assert not get_user_model().objects.filter(username="another").exists()
+
+
+def test_the_permissions_keep_to_a_named_cluster(connect):
+    connect("--cluster", "alpha")
+    rights = rights_of("pve-cluster1")
+    assert rights["nautobot_pve_ipam.change_sdnzone"] == {"namespace__name": "pve", "cluster__name": "alpha"}
+    assert rights["ipam.add_ipaddress"] == {"parent__namespace__name": "pve"}
+    own, unclaimed = rights["ipam.delete_ipaddress"]
+    assert own["pve_allocation__subnet__vnet__zone__cluster__name"] == "alpha"
+    assert unclaimed["pve_allocation__isnull"] is False
 
 
 def test_the_token_is_printed_once(connect):
@@ -90,7 +113,7 @@ def test_a_second_run_repairs_the_permissions(connect):
     stale.groups.set(get_user_model().objects.get().groups.all())
     connect()
     rights = rights_of("pve-cluster1")
-    assert set(rights) == set(HOOK_RIGHTS)
+    assert set(rights) == {*HOOK_RIGHTS, *VIEW_RIGHTS}
     assert rights["ipam.view_prefix"] == {"namespace__name": "pve"}
     assert not ObjectPermission.objects.filter(pk=stale.pk).exists()
 

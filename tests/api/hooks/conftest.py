@@ -19,9 +19,9 @@ for number, right in enumerate([None, *{rights!r}]):
     if right:
         app, permission = right.split(".")
         action, model = permission.split("_")
-        held = ObjectPermission.objects.get(groups__user__username=name, object_types__model=model)
-        held.actions = [other for other in held.actions if other != action]
-        held.save()
+        for held in ObjectPermission.objects.filter(groups__user__username=name, object_types__model=model):
+            held.actions = [other for other in held.actions if other != action]
+            held.save()
 print(json.dumps(tokens))
 """
 
