@@ -9,6 +9,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextvars import ContextVar
 from functools import cache, partial
 from importlib import import_module
 from typing import Any
@@ -229,6 +230,11 @@ def declared_fields(serializer_class: Any) -> dict[str, Any]:
 def _plain_fields(serializer_class: Any) -> dict[str, Any]:
     base = _attribute("rest_framework.serializers", "Serializer")
     return base.get_fields(serializer_class())
+
+
+#: The Django request that is being answered, for what Nautobot calls without one: metrics. None outside of requests.
+#: Set by our outermost middleware; Nautobot and DRF set its `user`.
+current_request: ContextVar[Any] = ContextVar("pve_ipam_current_request", default=None)
 
 
 def hang_answer(request: Any, response: Any) -> None:

@@ -1,7 +1,7 @@
 """Responds with 503 when the database or Redis is out of reach; Nautobot would close the connection without a response.
 
 Nautobot's change logging accesses both again after the view has returned, and so does its error page.
-Imports errors only.
+Imports core_internals and errors only.
 """
 
 import logging
@@ -10,6 +10,7 @@ import sys
 from django.core.signals import got_request_exception
 from django.http import JsonResponse
 
+from nautobot_pve_ipam.core_internals import current_request
 from nautobot_pve_ipam.errors import OUT_OF_REACH, Unavailable, one_line
 
 logger = logging.getLogger(__name__)
@@ -18,7 +19,7 @@ BASE = "/api/plugins/pve-ipam/"
 
 
 class OutOfReachMiddleware:
-    """The outermost middleware, for our own endpoints only.
+    """The outermost middleware; apart from `current_request`, for our own endpoints only.
 
     A response that the view has already returned is kept, even though Nautobot could not process its change log and
     webhooks; a request that never reached its view is answered with 503.
@@ -29,6 +30,13 @@ class OutOfReachMiddleware:
         got_request_exception.connect(note_exception, dispatch_uid="pve_ipam_out_of_reach")
 
     def __call__(self, request):
+        token = current_request.set(request)
+        try:
+            return self._answer(request)
+        finally:
+            current_request.reset(token)
+
+    def _answer(self, request):
         if not request.path_info.startswith(BASE):
             return self._get_response(request)
         try:

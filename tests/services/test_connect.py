@@ -132,7 +132,7 @@ def test_both_entries_of_ipams_cfg_are_printed(connect):
     )
     facade = "https://ipam.example.net:8443/api/plugins/pve-ipam/netbox/lab%201/alpha"
     assert f"\nnetbox: nautobot\n\turl {facade}\n\ttoken $TOKEN\n" in printed
-    assert "https://ipam.example.net:8443/api/plugins/pve-ipam/namespaces/lab%201/\n" in printed
+    assert 'https://ipam.example.net:8443/api/plugins/pve-ipam/namespaces/lab%201/?cluster=alpha"\n' in printed
 
 
 @pytest.mark.parametrize(

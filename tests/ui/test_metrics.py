@@ -1,8 +1,11 @@
 """Our metrics on Nautobot's /metrics."""
 
 from contextlib import suppress
+from types import SimpleNamespace
 
 import pytest
+from django.contrib.auth.models import AnonymousUser
+from nautobot.ipam.models import IPAddressRange
 from prometheus_client import REGISTRY
 
 from nautobot_pve_ipam import metrics
@@ -13,6 +16,7 @@ from nautobot_pve_ipam.services.callers import Caller
 from tests.models import data
 from tests.networks import Network
 from tests.ui.networks import fill
+from tests.ui.users import permit
 
 ALLOCATED = "nautobot_pve_ipam_addresses_allocated_total"
 EXHAUSTED = "nautobot_pve_ipam_requests_exhausted_total"
@@ -22,8 +26,39 @@ def samples(generator):
     return {(sample.name, *sample.labels.values()): sample.value for family in generator() for sample in family.samples}
 
 
+@pytest.fixture
+def asked_by(monkeypatch):
+    """Let a user ask for the metrics."""
+
+    def ask(user):
+        monkeypatch.setattr(metrics, "current_request", SimpleNamespace(get=lambda: SimpleNamespace(user=user)))
+
+    return ask
+
+
 @pytest.mark.django_db
 class TestGauges:
+    @pytest.fixture(autouse=True)
+    def by_superuser(self, asked_by, superuser):
+        asked_by(superuser)
+
+    def test_show_ranges_only_to_who_may_view_them(self, asked_by, user):
+        data.prefix(1)
+        data.dhcp_range(1, 10, 19)
+        data.dhcp_range(1, 20, 29)
+        for asking in (AnonymousUser(), user):
+            asked_by(asking)
+            assert samples(metrics.dhcp_range_fill) == {}
+        permit(user, IPAddressRange, "view", start_host="10.1.0.20")
+        assert {where[3] for where in samples(metrics.dhcp_range_fill)} == {"10.1.0.20"}
+
+    def test_are_not_shared_through_nautobots_cache(self, settings):
+        data.prefix(1)
+        data.dhcp_range(1)
+        assert samples(metrics.dhcp_range_fill)
+        settings.METRICS_EXPERIMENTAL_CACHING_DURATION = 60
+        assert samples(metrics.dhcp_range_fill) == {}
+
     def test_report_used_and_size_of_each_range(self):
         network = data.prefix(1)
         data.dhcp_range(1)
@@ -77,7 +112,10 @@ def test_are_served_by_nautobot(live, http):
     network.prefix("10.0.0.0/24")
     network.range("10.0.0.100", "10.0.0.149", role="DHCP")
     network.taken("10.0.0.0-24", {"range_start": "10.0.0.100", "range_end": "10.0.0.149"})
-    answer = http("GET", f"{live.url}/metrics/", headers={"Accept": "text/plain"})
+    headers = {"Accept": "text/plain"}
+    anonymous = http("GET", f"{live.url}/metrics/", headers=headers)
+    assert (anonymous.status, network.name in anonymous.body) == (200, False)
+    answer = http("GET", f"{live.url}/metrics/", headers={**headers, "Authorization": f"Token {live.token}"})
     assert answer.status == 200
     where = f'{{end="10.0.0.149",namespace="{network.name}",prefix="10.0.0.0/24",start="10.0.0.100"}}'
     for line in (f"nautobot_pve_ipam_dhcp_range_used{where} 1.0", f"nautobot_pve_ipam_dhcp_range_size{where} 50.0"):

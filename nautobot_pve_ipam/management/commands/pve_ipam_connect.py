@@ -28,7 +28,7 @@ netbox: nautobot
 
 To test it from the PVE:
 
-curl -sS -H "Authorization: Token $TOKEN" {url}/api/plugins/pve-ipam/namespaces/{quoted}/
+curl -sS -H "Authorization: Token $TOKEN" "{url}/api/plugins/pve-ipam/namespaces/{verified}"
 """
 
 
@@ -38,7 +38,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser):
         parser.add_argument("--namespace", required=True, help="Nautobot namespace of the PVE; created if missing")
         parser.add_argument("--user", required=True, help="name of the user that the PVE acts as; created if missing")
-        parser.add_argument("--cluster", help="name of the PVE's cluster, if several share the namespace")
+        parser.add_argument(
+            "--cluster", help="name of the PVE's cluster, if several share the namespace; bound to the user"
+        )
         parser.add_argument("--url", default=EXAMPLE_URL, help="URL at which the PVE reaches this Nautobot")
         parser.add_argument("--rotate", action="store_true", help="revoke the user's token and create a new one")
 
@@ -55,8 +57,10 @@ class Command(BaseCommand):
         else:
             token = "The existing token is kept and not shown again; --rotate replaces it."  # noqa: S105
         quoted = quote(namespace, safe="")
-        path = f"{quoted}/{cluster}" if cluster else quoted
-        self.stdout.write(TEXT.format(namespace=namespace, user=user, token=token, url=root, quoted=quoted, path=path))
+        path, verified = (f"{quoted}/{cluster}", f"{quoted}/?cluster={cluster}") if cluster else (quoted, f"{quoted}/")
+        self.stdout.write(
+            TEXT.format(namespace=namespace, user=user, token=token, url=root, verified=verified, path=path)
+        )
 
     @staticmethod
     def _root(url):
