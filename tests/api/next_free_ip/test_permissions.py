@@ -96,13 +96,13 @@ def test_a_user_who_may_only_add_finds_no_prefix(world):
     refused(world, allocate(world, "blind"), 403, "permission_denied", "ipam.view_prefix")
 
 
-def test_view_and_add_is_enough(world):
-    for url in (*urls(world, world.a), f"ip-address-ranges/{world.range}/next-free-ip/"):
+def test_view_and_add_is_enough_for_a_new_address(world):
+    for number, url in enumerate((*urls(world, world.a), f"ip-address-ranges/{world.range}/next-free-ip/")):
         assert allocate(world, "adder", url=url).status == 201
-        assert allocate(world, "adder", url=url, body={"mac": "bc:24:11:00:00:01", "hostname": "web1"}).status in {
-            200,
-            201,
-        }
+        guest = {"mac": f"bc:24:11:00:01:0{number}", "hostname": "web1"}
+        assert allocate(world, "adder", url=url, body=guest).status == 201
+        again = allocate(world, "adder", url=url, body=guest)
+        refused(world, again, 403, "permission_denied", "ipam.view_ipaddress for this IP address")
 
 
 def test_a_read_only_token_reads(world):
