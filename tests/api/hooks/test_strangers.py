@@ -119,6 +119,36 @@ def test_a_node_that_left_its_cluster(of, warning):
     )
 
 
+def test_a_bound_cluster_is_renamed(api_client):
+    space = data.namespace().name
+    client = APIClient()
+    client.credentials(HTTP_AUTHORIZATION=f"Token {connect_pve(space, 'pve', cluster='alpha').token}")
+    path = f"/api/plugins/pve-ipam/namespaces/{space}/"
+    place = {"zone": "zone1", "vnet": "vnet1", "cluster": "alpha"}
+    assert client.put(f"{path}subnets/10.0.0.0-24/", place, format="json").status_code == 201
+    refused = client.get(path, {"cluster": "gamma"})
+    assert (refused.status_code, refused.json()["detail"]) == (
+        403,
+        "user pve acts for cluster alpha only, but the request names cluster gamma",
+    )
+
+    cluster = PVECluster.objects.get()
+    cluster.name = "gamma"
+    cluster.validated_save()
+    connect_pve(space, "pve", cluster="gamma")
+    assert client.get(path, {"cluster": "gamma"}).json()["warning"] is None
+    assert client.put(f"{path}subnets/10.0.0.0-24/", {**place, "cluster": "gamma"}, format="json").status_code == 200
+    assert guest(client, cluster="gamma", zone="zone1").status_code == 201
+
+
+def test_an_ordinary_token_is_told(of):
+    of("alpha")
+    client = APIClient()
+    client.credentials(HTTP_AUTHORIZATION=f"Token {connect_pve(data.namespace().name, 'pve').token}")
+    answer = client.get(f"/api/plugins/pve-ipam/namespaces/{data.namespace().name}/", {"cluster": "gamma"})
+    assert "belong to cluster alpha" in answer.json()["warning"]
+
+
 def test_who_may_not_view_zones_is_told_nothing_of_them(of, warning, api_client):
     of("alpha")
     made = connect_pve(data.namespace().name, "pve")
