@@ -23,12 +23,16 @@ def visible_ranges():
 
 
 def dhcp_range_fill():
-    """Addresses in use and size of each DHCP range that may be viewed; one query."""
+    """Addresses in use and size of each DHCP range that may be viewed; three queries."""
     used = GaugeMetricFamily(
-        "nautobot_pve_ipam_dhcp_range_used", "Addresses in use in a DHCP range", labels=RANGE_LABELS
+        "nautobot_pve_ipam_dhcp_range_used",
+        "Addresses in use in a DHCP range, of those that can be given to guests",
+        labels=RANGE_LABELS,
     )
     size = GaugeMetricFamily(
-        "nautobot_pve_ipam_dhcp_range_size", "Number of addresses in a DHCP range", labels=RANGE_LABELS
+        "nautobot_pve_ipam_dhcp_range_size",
+        "Addresses in a DHCP range that can be given to guests",
+        labels=RANGE_LABELS,
     )
     for gauge in gauges(visible_ranges()):
         found = gauge.ip_address_range

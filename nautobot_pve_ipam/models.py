@@ -230,6 +230,21 @@ class SDNSubnet(PrimaryModel):
         known = netaddr.valid_ipv4(self.gateway or "") or netaddr.valid_ipv6(self.gateway or "")
         if known and network.size > 1 and self.gateway not in network:
             raise ValidationError({"gateway": f"Gateway {self.gateway} is not in {network}."})
+        if known and self.gateway in network and (holder := self._holder_of_gateway()):
+            raise ValidationError({"gateway": f"Gateway {self.gateway} is held by {holder}."})
+
+    def _holder_of_gateway(self):
+        """The allocation of the gateway's address if it is a guest's or another prefix's gateway, but not if the subnet
+        had this gateway before.
+        """
+        at_gateway = Allocation.objects.filter(
+            ip_address__parent__namespace_id=self.prefix.namespace_id, ip_address__host=self.gateway
+        )
+        holder = at_gateway.select_related("subnet").first()
+        if holder is None or holder.is_gateway_of(self.prefix_id):
+            return None
+        before = SDNSubnet.objects.filter(pk=self.pk, prefix_id=self.prefix_id, gateway=self.gateway)
+        return None if before.exists() else holder
 
     @property
     def pve_id(self):
@@ -322,6 +337,10 @@ class Allocation(PrimaryModel):
 
     def __str__(self):
         return f"{self.ip_address} {self.hostname}".rstrip()
+
+    def is_gateway_of(self, prefix_id) -> bool:
+        """Whether this is a gateway of a subnet on that prefix, or of one whose record was deleted."""
+        return self.is_gateway and (self.subnet is None or self.subnet.prefix_id == prefix_id)
 
 
 class IdempotencyKey(BaseModel):

@@ -1,23 +1,38 @@
-"""All signal receivers: they seed data when the database is ready, and lower search cursors when addresses are freed.
+"""All signal receivers: they seed data when the database is ready, guard addresses that are being allocated, and lower
+search cursors when addresses are freed.
+
+Who changes a prefix, an exclusive range or a gateway does not see addresses that somebody else has not committed yet:
+an address could stay on the wrong parent, or end up in an exclusive range. So these changes wait for the allocations
+that are under way in the prefix, and later allocations wait for them.
 
 Addresses are freed through Nautobot's pages, its API, cascades, bulk deletes and Jobs. Deleting an address frees that
-address; deleting a child prefix or an IP address range frees what it blocked. The cursors of all enclosing prefixes
-are lowered once, after the commit.
-May import search and core_internals.
+address; deleting a child prefix, an IP address range or a gateway frees what it blocked. The cursors of all enclosing
+prefixes are lowered once, after the commit.
+May import services, search, models and core_internals.
 """
 
-from django.db.models.signals import post_delete, post_save
+from django.db.models import ProtectedError
+from django.db.models.signals import post_delete, post_save, pre_delete, pre_save
 from nautobot.ipam.models import IPAddress, IPAddressRange, Prefix
 
 from nautobot_pve_ipam.core_internals import value_before_save
+from nautobot_pve_ipam.models import SDNSubnet
 from nautobot_pve_ipam.search import freed
+from nautobot_pve_ipam.search.occupancy import territory
+from nautobot_pve_ipam.search.tables import database_id
+from nautobot_pve_ipam.services.locks import change_prefixes
 
 #: Nautobot's built-in statuses that PVE clusters may have by default; an admin can change them.
 CLUSTER_STATUSES = ("Active", "Planned", "Staging", "Maintenance", "Offline", "Decommissioning")
 
 
 def listen():
-    """Connect the receivers to core's models; called once, when the App is ready."""
+    """Connect the receivers to the models; called once, when the App is ready."""
+    pre_save.connect(_prefix_changes, sender=Prefix, dispatch_uid="pve_ipam_prefix_changes")
+    pre_delete.connect(_prefix_goes, sender=Prefix, dispatch_uid="pve_ipam_prefix_goes")
+    pre_save.connect(_range_changes, sender=IPAddressRange, dispatch_uid="pve_ipam_range_changes")
+    pre_save.connect(_subnet_changes, sender=SDNSubnet, dispatch_uid="pve_ipam_subnet_changes")
+    pre_delete.connect(_gateway_freed, sender=SDNSubnet, dispatch_uid="pve_ipam_gateway_freed")
     for model, receiver in ((IPAddress, _address_freed), (Prefix, _prefix_freed), (IPAddressRange, _range_freed)):
         for signal in (post_delete, post_save):
             signal.connect(receiver, sender=model, dispatch_uid=f"pve_ipam{receiver.__name__}")
@@ -35,6 +50,55 @@ def offer_cluster_statuses(sender, *, apps, **kwargs):
         return
     for status in status_model.objects.filter(name__in=CLUSTER_STATUSES):
         status.content_types.add(content_type)
+
+
+def _prefix_changes(sender, instance, raw=False, **kwargs):
+    """A new prefix takes addresses from its parent; a changed one may do so, or leave some to it."""
+    if raw:
+        return
+    parent_ids = {instance.parent_id}
+    if instance.present_in_database:
+        names = ("network", "prefix_length", "namespace_id")
+        is_same = all(value_before_save(instance, name) == getattr(instance, name) for name in names)
+        if is_same and Prefix.objects.filter(pk=instance.pk, type=instance.type).exists():
+            return
+        parent_ids.add(value_before_save(instance, "parent_id"))
+    change_prefixes(
+        {
+            database_id(instance.pk),
+            *(database_id(territory(parent).pk) for parent in Prefix.objects.filter(pk__in=parent_ids - {None})),
+        }
+    )
+
+
+def _prefix_goes(sender, instance, **kwargs):
+    """Core has moved the addresses to the parent that it could see; now move those committed since, too."""
+    change_prefixes({database_id(instance.pk), database_id(territory(instance).pk)})
+    late = instance.ip_addresses.all()
+    if instance.parent_id is not None:
+        late.update(parent_id=instance.parent_id)
+    elif late.exists():
+        raise ProtectedError(f"Cannot delete Prefix {instance}: it was just given its first IP Addresses.", late)
+
+
+def _range_changes(sender, instance, raw=False, **kwargs):
+    if instance.is_exclusive and not raw:
+        change_prefixes({database_id(territory(instance.parent).pk)})
+        instance.clean()  # again: an address may have been allocated in the range since
+
+
+def _subnet_changes(sender, instance, raw=False, **kwargs):
+    _gateway_freed(sender, instance, kept=instance.gateway)
+    if instance.gateway and not raw:
+        change_prefixes({database_id(territory(instance.prefix).pk)})
+        instance.clean()  # again: the gateway's address may have been allocated since
+
+
+def _gateway_freed(sender, instance, kept=None, **kwargs):
+    """The gateway that a subnet had so far may be given to a guest, unless it is `kept`."""
+    before = SDNSubnet.objects.filter(pk=instance.pk).exclude(gateway=kept).select_related("prefix").first()
+    if before is not None and before.gateway:
+        freed.in_parent(before.prefix_id, before.prefix.ip_version, before.gateway, before.gateway)
 
 
 def _address_freed(sender, instance, created=None, **kwargs):

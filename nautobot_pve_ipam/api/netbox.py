@@ -21,7 +21,7 @@ from rest_framework.response import Response
 from nautobot_pve_ipam.api.base import PVEIPAMView
 from nautobot_pve_ipam.errors import Conflict, Forbidden, InvalidRequest, Missing, NoFreeAddress, NotOurs, PVEIPAMError
 from nautobot_pve_ipam.permissions import missing_hook_rights
-from nautobot_pve_ipam.search.intervals import addresses, to_int
+from nautobot_pve_ipam.search.intervals import to_int
 from nautobot_pve_ipam.search.search import Search
 from nautobot_pve_ipam.services import lookups
 from nautobot_pve_ipam.services.addresses import delete_address, find_by_mac, patch_address, put_address
@@ -215,7 +215,7 @@ class RangeAvailableIPsView(AvailableIPsView):
             return self.answer_with_next_free(request, caller, record, (bounds_of(found),))
         except NoFreeAddress:
             others = record.dhcp_ranges.exclude(pk=found.pk)
-            if any(next(addresses(Search(record.prefix, (bounds_of(other),)).free()), None) for other in others):
+            if any(Search(record.prefix, (bounds_of(other),)).first(1) for other in others):
                 return Response(status=204)
             raise
 

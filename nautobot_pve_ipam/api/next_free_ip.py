@@ -5,7 +5,6 @@ May import the rest of api, services, search and models.
 
 import hashlib
 import json
-from itertools import islice
 from typing import Any
 
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, PolymorphicProxySerializer, extend_schema
@@ -27,7 +26,7 @@ from nautobot_pve_ipam.api.base import PVEIPAMView
 from nautobot_pve_ipam.api.fields import WholeNumberField
 from nautobot_pve_ipam.api.requests import AddressRequestSerializer, SearchSerializer, one_search, search_of
 from nautobot_pve_ipam.errors import InvalidRequest, NoFreeAddress
-from nautobot_pve_ipam.search.intervals import Interval, addresses, to_int
+from nautobot_pve_ipam.search.intervals import Interval, to_int
 from nautobot_pve_ipam.services import lookups
 from nautobot_pve_ipam.services.allocation import allocate
 from nautobot_pve_ipam.services.callers import Caller
@@ -111,8 +110,7 @@ class NextFreeIPView(PVEIPAMView):
         prefix, within = self.find(request, **kwargs)
         query = self.validated_query(request)
         search = search_of(prefix, one_search(query, []), within)
-        free = islice(addresses(search.free()), query.get("limit") or 1)
-        return Response([free_address_answer(prefix, host) for host in free])
+        return Response([free_address_answer(prefix, host) for host in search.first(query.get("limit") or 1)])
 
     @extend_schema(
         parameters=[

@@ -37,6 +37,13 @@ def span(prefix: Prefix) -> Interval:
     return to_int(prefix.network), to_int(prefix.broadcast)
 
 
+def territory(prefix: Prefix) -> Prefix:
+    """The prefix whose subnet `prefix` belongs to: itself or, for a pool, the first network or container around it."""
+    while prefix.type == PrefixTypeChoices.TYPE_POOL and prefix.parent is not None:
+        prefix = prefix.parent
+    return prefix
+
+
 def usable_span(prefix: Prefix) -> Interval:
     """First and last address of a prefix that hosts may use."""
     return usable(
@@ -52,20 +59,22 @@ def free_intervals(
 ) -> Iterator[Interval]:
     """The free intervals of `prefix` between `first` and `last` inclusive, ascending and lazy.
 
-    `exclude` are ordered intervals to leave out. Ranges marked exclusive are always left out, other IP address ranges
-    only if `skip_ranges` is set.
+    `exclude` are ordered intervals to leave out. Gateways and ranges marked exclusive are always left out, other IP
+    address ranges only if `skip_ranges` is set. Addresses count wherever Nautobot has left them: on the prefix, on a
+    pool in it, or on a prefix around it. Those on a prefix that does not even contain them need `tables.hosts_in_use`.
     """
     if first > last:
         return
-    exclude = sorted((*exclude, *_exclusive_from_outside(prefix)))
+    outside = _outside(prefix)
+    exclude = sorted((*exclude, *_closed_from_outside(prefix, outside)))
     # The cache only needs the prefixes around one region: at most one per prefix length.
     ranges_of = lru_cache(IPV6_BITS)(partial(_ranges, prefix.ip_version, skip_ranges))
-    addresses_of = lru_cache(IPV6_BITS)(partial(taken, prefix.ip_version))
+    addresses_of = lru_cache(IPV6_BITS)(lambda owners: taken(prefix.ip_version, (*outside, *owners)))
     for begin, until in growing(first, last, WINDOW, WINDOW_GROWTH):
         for start, end, owners in regions(prefix, begin, until):
             ranges = (ranges_of(owner).between(start, end, until) for owner in owners)
             for low, high in gaps(start, end, merged(exclude, *ranges)):
-                yield from gaps(low, high, addresses_of(owners[-1]).between(low, high, until))
+                yield from gaps(low, high, addresses_of(owners).between(low, high, until))
 
 
 def regions(prefix: Prefix, first: int, last: int) -> Iterator[tuple[int, int, tuple[DatabaseID, ...]]]:
@@ -167,47 +176,51 @@ class _Pages:
 
 
 def _ranges(ip_version: int, block_all: bool, parent_id: DatabaseID) -> _Pages:
-    """The IP address ranges of one prefix as ordered intervals.
+    """The IP address ranges and gateways of one prefix as ordered intervals.
 
     A range that does not block is represented as an empty interval `(start, start - 1)`: it takes nothing away, but
     lets a search stop there instead of reading on to the next range that blocks.
     """
 
     def read(address: int, until: int, limit: int) -> tuple[list[Interval], int]:
-        page = tables.read_ranges([parent_id], ip_version, (address, until), limit)
-        intervals = [(start, end if block_all or is_exclusive else start - 1) for start, end, is_exclusive in page]
+        rows = tables.read_ranges([parent_id], ip_version, (address, until), limit)
+        page = rows[: sum(row.start < address for row in rows) + limit]  # there may be more gateways than fit
+        intervals = [(start, end if block_all or is_closed else start - 1) for start, end, is_closed in page]
         is_full = sum(start >= address for start, _ in intervals) == limit
         return intervals, intervals[-1][0] + 1 if is_full else until + 1
 
     return _Pages(read)
 
 
-def _exclusive_from_outside(prefix: Prefix) -> list[Interval]:
-    """The exclusive ranges of enclosing prefixes that overlap this prefix, as intervals.
+def _outside(prefix: Prefix) -> list[DatabaseID]:
+    """The IDs of the prefixes around this one."""
+    if prefix.parent_id is None:
+        return []
+    around = tables.prefixes_around(prefix, to_int(prefix.network))
+    return [row.id for row in around if row.length < prefix.prefix_length]
+
+
+def _closed_from_outside(prefix: Prefix, outside: list[DatabaseID]) -> list[Interval]:
+    """The exclusive ranges and gateways of enclosing prefixes that overlap this prefix, as intervals.
 
     A prefix may be created across the end of a range; core still forbids addresses there.
     """
-    if prefix.parent_id is None:
-        return []
-    inside = span(prefix)
-    around = tables.prefixes_around(prefix, inside[0])
-    outside = [row.id for row in around if row.length < prefix.prefix_length]
     if not outside:
         return []
-    ranges = tables.read_exclusive_ranges(outside, prefix.ip_version, inside, PAGE)
+    ranges = tables.read_closed_ranges(outside, prefix.ip_version, span(prefix), PAGE)
     return [(row.start, row.end) for row in ranges]
 
 
-def taken(ip_version: int, parent_id: DatabaseID) -> _Pages:
-    """The addresses whose parent is this prefix, as ordered intervals."""
+def taken(ip_version: int, parent_ids: tuple[DatabaseID, ...]) -> _Pages:
+    """The addresses whose parent is one of these prefixes, the last of which has nearly all, as ordered intervals."""
     dense = False
 
     def read(address: int, until: int, limit: int) -> tuple[list[Interval], int]:
         nonlocal dense
-        if dense and (dense_end := _dense_until(parent_id, ip_version, address, until)) >= address:
+        if dense and (dense_end := _dense_until(parent_ids[-1], ip_version, address, until)) >= address:
             dense = dense_end == until  # a stretch that ends with the window may continue
             return [(address, dense_end)], dense_end + 1
-        page = tables.read_hosts(parent_id, ip_version, address, until, limit)
+        page = tables.read_hosts(parent_ids, ip_version, address, until, limit)
         dense = len(page) == limit and page[-1] - page[0] == limit - 1
         return list(runs(page)), page[-1] + 1 if len(page) == limit else until + 1
 
@@ -235,6 +248,4 @@ def _dense_until(parent_id: DatabaseID, ip_version: int, first: int, last: int) 
 
 def dhcp_intervals(parent_ids: list[DatabaseID], ip_version: int, first: int, last: int) -> list[Interval]:
     """The IP address ranges with the DHCP role that overlap `first`..`last`: addresses in them have type DHCP."""
-    limit = last - first + 2  # each contains an address, plus one that may end before `first`
-    ranges = tables.read_ranges_with_role(parent_ids, ip_version, (first, last), limit, DHCP_ROLE)
-    return [(row.start, row.end) for row in ranges]
+    return tables.read_ranges_with_role(parent_ids, ip_version, first, last, DHCP_ROLE)

@@ -6,14 +6,16 @@ This module defines the meaning of bounds, offset and exclude. May import the re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 
 import netaddr
 from nautobot.ipam.models import Prefix
 
 from nautobot_pve_ipam.errors import InvalidRequest, quoted
 from nautobot_pve_ipam.search.cursors import Cursor
-from nautobot_pve_ipam.search.intervals import Interval, skipping, to_text
+from nautobot_pve_ipam.search.intervals import Interval, addresses, skipping, to_text
 from nautobot_pve_ipam.search.occupancy import free_intervals, span, usable_span
+from nautobot_pve_ipam.search.tables import hosts_in_use
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,19 @@ class Search:
     offset: int = 0
 
     def free(self) -> Iterator[Interval]:
-        """The free intervals, in the order in which addresses are to be handed out; lazy."""
+        """The free intervals, in the order in which addresses are to be handed out; lazy.
+
+        They may contain addresses that Nautobot has left on a prefix that does not contain them; see `first`.
+        """
         return skipping(self._free(), self.offset)
+
+    def first(self, count: int) -> list[int]:
+        """The first `count` free addresses, or all if there are fewer; those that exist on any parent are left out."""
+        free, found = addresses(self.free()), list[int]()
+        while batch := list(islice(free, count - len(found))):
+            in_use = hosts_in_use(self.prefix, batch)
+            found += [host for host in batch if host not in in_use]
+        return found
 
     def _free(self) -> Iterator[Interval]:
         first, last = usable_span(self.prefix)

@@ -4,15 +4,21 @@ A search makes five small queries, and composing each with Django takes several 
 are integers here; `id`, `parent_id` and the like are primary keys as stored by the database (`database_id`).
 """
 
+# ruff: noqa: S608  (SQL composed of constants; values are parameters)
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection
-from nautobot.ipam.models import IPAddress, IPAddressRange, Prefix
+from nautobot.ipam.models import IPAddressRange, Prefix
 
 from nautobot_pve_ipam.search.intervals import IPV4_BITS, IPV6_BITS, Interval, to_text
 
 DatabaseID = UUID | str
+
+#: Ranges before an address among which one may reach over it. A range with more ranges inside it, which core would only
+#: leave by mistake, is not seen by a search that begins behind all of them.
+LOOK_BACK = 64
 
 
 class ChildRow(NamedTuple):
@@ -26,18 +32,21 @@ class ChildRow(NamedTuple):
 
 
 class RangeRow(NamedTuple):
-    """An IP address range: its inclusive start and end, and whether core forbids addresses in it."""
+    """An IP address range, or a gateway as a range of one address: its inclusive start and end, and whether it is
+    closed, which means that no address in it is ever free: exclusive ranges and gateways are.
+    """
 
     start: int
     end: int
-    is_exclusive: bool
+    is_closed: bool
 
 
 class AroundRow(NamedTuple):
-    """A prefix that contains an address."""
+    """A prefix that contains an address, and core's prefix type."""
 
     id: DatabaseID
     length: int
+    type: str
 
 
 def database_id(uuid: UUID) -> DatabaseID:
@@ -100,54 +109,111 @@ class Children:
 
 
 def read_ranges(
-    parent_ids: list[DatabaseID],
-    ip_version: int,
-    interval: Interval,
-    limit: int,
-    condition: str = "TRUE",
-    *parameters: Any,
+    parent_ids: list[DatabaseID], ip_version: int, interval: Interval, limit: int, condition: str = "TRUE"
 ) -> list[RangeRow]:
-    """For each prefix, up to `limit` IP address ranges that start in the interval, and the last one before it.
+    """The IP address ranges and gateways of some prefixes by their start: for each prefix, up to `limit` ranges that
+    start in the interval, those of the last LOOK_BACK before it that reach into it, and the gateways of PVE's subnets
+    in it.
 
-    The ranges of one prefix never overlap: of those that start before the interval, only the last can overlap it.
+    Ranges may overlap and nest: core checks only new ones, not those that move up when a child prefix is deleted.
+    `condition` is an SQL condition for ranges.
     """
     columns = "SELECT start_host, end_host, is_exclusive"
     of_parent = "FROM ipam_ipaddressrange WHERE parent_id = %s AND ip_version = %s AND"
     # Two plain index lookups: the planner need not guess where the second one starts, and the first one does not scan
-    # backwards for a range that matches `condition`.
+    # backwards for a range that matches the condition.
     sql = (
-        f"({columns} FROM (SELECT * {of_parent} start_host < %s ORDER BY start_host DESC LIMIT 1) AS before_it"
-        f" WHERE {condition}) UNION ALL"
-        f" ({columns} {of_parent} start_host >= %s AND start_host <= %s AND {condition} ORDER BY start_host LIMIT %s)"
+        f"({columns} FROM (SELECT * {of_parent} start_host < %s ORDER BY start_host DESC LIMIT {LOOK_BACK})"
+        f" AS before_it WHERE end_host >= %s AND {condition}) UNION ALL ({columns} {of_parent}"
+        f" start_host >= %s AND start_host <= %s AND {condition} ORDER BY start_host LIMIT %s) UNION ALL"
+        f" (SELECT {_gateway()}, {_gateway()}, TRUE FROM nautobot_pve_ipam_sdnsubnet"
+        f" WHERE prefix_id = %s AND {_gateway()} >= %s AND {_gateway()} <= %s)"
     )
     begin, end = (_packed(address, ip_version) for address in interval)
     values: list[Any] = []
     for id_ in parent_ids:
-        values += [id_, ip_version, begin, *parameters, id_, ip_version, begin, end, *parameters, limit]
+        values += [id_, ip_version, begin, begin, id_, ip_version, begin, end, limit, id_, begin, end]
     rows = _rows(" UNION ALL ".join([sql] * len(parent_ids)), values)
-    return sorted(RangeRow(_number(start), _number(end), is_exclusive) for start, end, is_exclusive in rows)
+    return sorted(RangeRow(_number(start), _number(end), bool(is_closed)) for start, end, is_closed in rows)
 
 
-def read_exclusive_ranges(
-    parent_ids: list[DatabaseID], ip_version: int, interval: Interval, limit: int
-) -> list[RangeRow]:
-    """Like `read_ranges`, but only exclusive ranges, in which core forbids addresses."""
+def read_closed_ranges(parent_ids: list[DatabaseID], ip_version: int, interval: Interval, limit: int) -> list[RangeRow]:
+    """Like `read_ranges`, but only exclusive ranges and gateways."""
     return read_ranges(parent_ids, ip_version, interval, limit, "is_exclusive")
 
 
 def read_ranges_with_role(
-    parent_ids: list[DatabaseID], ip_version: int, interval: Interval, limit: int, role: str
-) -> list[RangeRow]:
-    """Like `read_ranges`, but only those with the given role."""
-    has_role = "role_id = (SELECT id FROM extras_role WHERE name = %s)"
-    return read_ranges(parent_ids, ip_version, interval, limit, has_role, role)
+    parent_ids: list[DatabaseID], ip_version: int, first: int, last: int, role: str
+) -> list[Interval]:
+    """The IP address ranges of some prefixes that have the role and overlap `first`..`last`."""
+    sql = (
+        "(SELECT start_host, end_host FROM (SELECT * FROM ipam_ipaddressrange WHERE parent_id = %s AND ip_version = %s"
+        " AND start_host <= %s ORDER BY start_host DESC LIMIT %s) AS before_it"
+        " WHERE end_host >= %s AND role_id = (SELECT id FROM extras_role WHERE name = %s))"
+    )
+    limit, values = last - first + 1 + LOOK_BACK, []
+    for id_ in parent_ids:
+        values += [id_, ip_version, _packed(last, ip_version), limit, _packed(first, ip_version), role]
+    rows = _rows(" UNION ALL ".join([sql] * len(parent_ids)), values)
+    return sorted((_number(start), _number(end)) for start, end in rows)
 
 
-def read_hosts(parent_id: DatabaseID, ip_version: int, first: int, last: int, limit: int) -> list[int]:
-    """The first `limit` addresses in `first`..`last` whose parent is this prefix, ascending."""
-    sql = "SELECT host FROM ipam_ipaddress WHERE parent_id = %s AND host >= %s AND host <= %s ORDER BY host LIMIT %s"
-    rows = _rows(sql, [parent_id, _packed(first, ip_version), _packed(last, ip_version), limit])
-    return [_number(host) for (host,) in rows]
+def closed_in_ranges(range_ids: Sequence[UUID]) -> list[tuple[UUID, Interval]]:
+    """What is never free in IP address ranges, with the ranges' IDs: child networks, exclusive ranges, and gateways."""
+    if not range_ids:
+        return []
+    inside = f"own.id IN ({', '.join(['%s'] * len(range_ids))})"
+    of_range = (
+        "FROM ipam_ipaddressrange own JOIN ipam_prefix parent ON parent.id = own.parent_id"
+        " JOIN ipam_prefix other ON other.namespace_id = parent.namespace_id AND other.ip_version = own.ip_version"
+    )
+    overlaps = "other.network <= own.end_host AND other.broadcast >= own.start_host"
+    sql = (
+        f"SELECT own.id, other.network, other.broadcast {of_range} AND {overlaps} AND other.network >= parent.network"
+        f" AND other.prefix_length > parent.prefix_length AND other.type <> 'pool' WHERE {inside} UNION ALL"
+        f" SELECT own.id, closed.start_host, closed.end_host {of_range} JOIN ipam_ipaddressrange closed"
+        " ON closed.parent_id = other.id AND closed.is_exclusive AND closed.start_host <= own.end_host"
+        f" AND closed.end_host >= own.start_host WHERE {inside} UNION ALL"
+        f" SELECT own.id, {_gateway()}, {_gateway()} {of_range} AND {overlaps}"
+        " JOIN nautobot_pve_ipam_sdnsubnet subnet ON subnet.prefix_id = other.id"
+        f" AND {_gateway()} >= other.network AND {_gateway()} <= other.broadcast"
+        f" AND {_gateway()} >= own.start_host AND {_gateway()} <= own.end_host WHERE {inside}"
+    )
+    rows = _rows(sql, [database_id(id_) for id_ in range_ids] * 3)
+    return [(UUID(str(id_)), (_number(first), _number(last))) for id_, first, last in rows]
+
+
+def count_in_use(spans: Sequence[tuple[UUID, int, Interval]]) -> list[int]:
+    """How many addresses of each span (namespace ID, IP version, interval) exist, whatever their parent; one query."""
+    if not spans:
+        return []
+    each = " UNION ALL ".join(
+        ["SELECT %s AS position, id AS namespace_id, %s AS first, %s AS last FROM ipam_namespace WHERE id = %s"]
+        * len(spans)
+    )
+    sql = (
+        f"SELECT span.position, COUNT(DISTINCT address.host) FROM ({each}) AS span"
+        " JOIN ipam_ipaddress address ON address.host >= span.first AND address.host <= span.last"
+        " JOIN ipam_prefix parent ON parent.id = address.parent_id AND parent.namespace_id = span.namespace_id"
+        " GROUP BY span.position"
+    )
+    values: list[Any] = []
+    for position, (namespace_id, ip_version, (first, last)) in enumerate(spans):
+        values += [position, _packed(first, ip_version), _packed(last, ip_version), database_id(namespace_id)]
+    counted = dict(_rows(sql, values))
+    return [counted.get(position, 0) for position in range(len(spans))]
+
+
+def read_hosts(parent_ids: Sequence[DatabaseID], ip_version: int, first: int, last: int, limit: int) -> list[int]:
+    """The first `limit` hosts in `first`..`last` of addresses whose parent is one of these prefixes, ascending."""
+    of_parent = "SELECT host FROM ipam_ipaddress WHERE parent_id = %s AND host >= %s AND host <= %s"
+    of_parent += " ORDER BY host LIMIT %s"
+    begin, end = _packed(first, ip_version), _packed(last, ip_version)
+    sql, values = of_parent, [value for id_ in parent_ids for value in (id_, begin, end, limit)]
+    if len(parent_ids) > 1:
+        each = " UNION ".join([f"({of_parent})"] * len(parent_ids))
+        sql, values = f"SELECT host FROM ({each}) AS hosts ORDER BY host LIMIT %s", [*values, limit]
+    return [_number(host) for (host,) in _rows(sql, values)]
 
 
 def count_hosts(parent_id: DatabaseID, ip_version: int, first: int, last: int) -> int:
@@ -158,12 +224,53 @@ def count_hosts(parent_id: DatabaseID, ip_version: int, first: int, last: int) -
 
 def prefixes_around(prefix: Prefix, host: int) -> list[AroundRow]:
     """The prefixes in the namespace of `prefix` that contain `host`, including `prefix` if it still exists."""
+    condition, values = _around(prefix, host)
+    return [AroundRow(*row) for row in _rows(f"SELECT id, prefix_length, type FROM ipam_prefix {condition}", values)]
+
+
+def hosts_in_use(prefix: Prefix, hosts: Sequence[int]) -> set[int]:
+    """Those of `hosts` that any address in the namespace of `prefix` has, whatever its parent."""
+    condition, values = _with_host(prefix, hosts)
+    return {_number(host) for (host,) in _rows(f"SELECT address.host {condition}", values)}
+
+
+def around_and_in_use(prefix: Prefix, hosts: Sequence[int]) -> tuple[list[AroundRow], set[int]]:
+    """`prefixes_around` the first of `hosts`, and `hosts_in_use`; one query."""
+    around, of_around = _around(prefix, hosts[0])
+    with_host, of_hosts = _with_host(prefix, hosts)
+    sql = (
+        f"SELECT 0, id, prefix_length, type, network FROM ipam_prefix {around} UNION ALL"
+        f" SELECT 1, address.parent_id, address.mask_length, address.type, address.host {with_host}"
+    )
+    rows = _rows(sql, [*of_around, *of_hosts])
+    return (
+        [AroundRow(*row) for is_address, *row, _ in rows if not is_address],
+        {_number(row[-1]) for row in rows if row[0]},
+    )
+
+
+def _around(prefix: Prefix, host: int) -> tuple[str, list[Any]]:
+    """A condition for the prefixes around an address."""
     version = prefix.ip_version
     networks = possible_networks(host, version)
-    sql = "SELECT id, prefix_length FROM ipam_prefix WHERE namespace_id = %s AND ip_version = %s"
+    sql = "WHERE namespace_id = %s AND ip_version = %s"
     sql += f" AND network IN ({', '.join(['%s'] * len(networks))}) AND broadcast >= %s"
     packed = (_packed(address, version) for address in (*networks, host))
-    return [AroundRow(*row) for row in _rows(sql, [database_id(prefix.namespace_id), version, *packed])]
+    return sql, [database_id(prefix.namespace_id), version, *packed]
+
+
+def _with_host(prefix: Prefix, hosts: Sequence[int]) -> tuple[str, list[Any]]:
+    """A condition for the addresses that have one of the hosts."""
+    sql = (
+        "FROM ipam_ipaddress address JOIN ipam_prefix parent ON parent.id = address.parent_id"
+        f" WHERE address.host IN ({', '.join(['%s'] * len(hosts))}) AND parent.namespace_id = %s"
+    )
+    return sql, [*(_packed(host, prefix.ip_version) for host in hosts), database_id(prefix.namespace_id)]
+
+
+def _gateway() -> str:
+    """SQL: the gateway of PVE's subnet in the form of `VarbinaryIPField`."""
+    return "INET6_ATON(gateway)" if connection.vendor == "mysql" else "substring(inet_send(gateway) from 5)"
 
 
 def is_sdn_subnet(prefix: Prefix) -> bool:
@@ -180,7 +287,6 @@ def is_known_mac(mac: str) -> bool:
 def is_closed(prefix: Prefix, host: int) -> bool:
     """Whether core would refuse `host` in the prefix's namespace: it already exists, or lies in an exclusive range."""
     address = to_text(host, prefix.ip_version)
-    there = IPAddress.objects.filter(parent__namespace_id=prefix.namespace_id, host=address)
     exclusive = IPAddressRange.objects.filter(
         parent__namespace_id=prefix.namespace_id,
         ip_version=prefix.ip_version,
@@ -188,7 +294,7 @@ def is_closed(prefix: Prefix, host: int) -> bool:
         start_host__lte=address,
         end_host__gte=address,
     )
-    return there.exists() or exclusive.exists()
+    return bool(hosts_in_use(prefix, [host])) or exclusive.exists()
 
 
 def _rows(sql: str, parameters: list[Any]) -> list[tuple[Any, ...]]:

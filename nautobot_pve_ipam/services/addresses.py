@@ -15,10 +15,12 @@ from nautobot.ipam.models import IPAddress, Namespace, Prefix
 from nautobot_pve_ipam.errors import AddressTaken, Conflict, InvalidRequest, Missing, NotOurs, PreconditionFailed
 from nautobot_pve_ipam.models import Allocation, SDNSubnet
 from nautobot_pve_ipam.permissions import is_visible, require
-from nautobot_pve_ipam.search.occupancy import usable_span
+from nautobot_pve_ipam.search.intervals import to_text
+from nautobot_pve_ipam.search.occupancy import territory, usable_span
+from nautobot_pve_ipam.search.tables import database_id, possible_networks
 from nautobot_pve_ipam.services.allocation import Guest, Held, Wanted, confirm, new_allocation, release, take, update
 from nautobot_pve_ipam.services.callers import Caller
-from nautobot_pve_ipam.services.locks import locked_transaction
+from nautobot_pve_ipam.services.locks import change_prefixes, locked_transaction
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Precondition:
             wrong.append("the allocation named by If-Match")
         if wrong:
             raise PreconditionFailed(
-                f"address {allocation.ip_address} is held by {_holder(allocation, user)}, not by {', '.join(wrong)}"
+                f"address {allocation.ip_address} is held by {holder(allocation, user)}, not by {', '.join(wrong)}"
             )
 
 
@@ -56,10 +58,10 @@ def put_address(
 ) -> Held:
     """Take the address `ip` for a guest or, with `guest.is_gateway`, register it as its subnet's gateway. Idempotent.
 
-    Raises AddressTaken if somebody else holds it or, without `adopt`, if it was not created by PVE; Conflict if the
-    MAC holds another address of the subnet; InvalidRequest for a network, broadcast or anycast address; Missing if no
-    subnet of the caller contains it; Forbidden. A caller that names neither cluster nor zone may use any prefix of the
-    namespace unless `own_subnet_only` is set.
+    Raises AddressTaken if somebody else holds it or, without `adopt`, if it was not created by PVE, and for a guest if
+    it is a subnet's gateway; Conflict if the MAC holds another address of the subnet; InvalidRequest for a network,
+    broadcast or anycast address; Missing if no subnet of the caller contains it; Forbidden. A caller that names neither
+    cluster nor zone may use any prefix of the namespace unless `own_subnet_only` is set.
     """
     prefix, subnet = _home(caller, ip, own_subnet_only)
     caller = replace(caller, subnet=subnet)
@@ -67,16 +69,23 @@ def put_address(
     with locked_transaction() as locks:
         if guest.mac and not guest.is_gateway:
             locks.wait("mac", prefix.pk, guest.mac)
+        prefix_id = database_id(territory(prefix).pk)
+        if guest.is_gateway:  # its subnet's record may learn it in the same transaction, which excludes allocations
+            change_prefixes([prefix_id])
+        else:
+            locks.wait("prefix", prefix_id)
         locks.wait("address", prefix.namespace_id, int(ip))
-        found = _address(caller.namespace, ip)
+        found = address_in(caller.namespace, ip)
         if found is not None and hasattr(found, "pve_allocation"):
             return _hold_again(found, guest, caller)
+        if not guest.is_gateway:
+            _check_is_no_gateway(caller.namespace, ip)
         if guest.mac and not guest.is_gateway:
             _check_mac_is_free(caller, prefix, ip, guest.mac)
         if found is not None:
             return _adopt(found, guest, caller, adopt)
         try:
-            return take(prefix, int(ip), Wanted(guest), caller=caller)
+            return take(prefix, int(ip), Wanted(guest), locks, caller=caller)
         except (IntegrityError, ValidationError) as error:
             # A writer that does not use our locks was faster, or Nautobot forbids an address there.
             why = " ".join(error.messages) if isinstance(error, ValidationError) else "it was just taken"
@@ -113,7 +122,7 @@ def delete_address(caller: Caller, ip: netaddr.IPAddress, precondition: Precondi
     """
     with locked_transaction() as locks:
         locks.wait("address", caller.namespace.pk, int(ip))
-        found = _address(caller.namespace, ip)
+        found = address_in(caller.namespace, ip)
         if found is None:
             return
         own = caller.allocations().filter(ip_address=found).first()
@@ -125,7 +134,7 @@ def delete_address(caller: Caller, ip: netaddr.IPAddress, precondition: Precondi
             whose = getattr(found, "pve_allocation", None)
             raise NotOurs(
                 f"address {found} in namespace {caller.namespace} "
-                + (f"is held by {_holder(whose, caller.user)}" if whose else "was not created by PVE")
+                + (f"is held by {holder(whose, caller.user)}" if whose else "was not created by PVE")
                 + ": not ours to delete"
             )
 
@@ -182,9 +191,17 @@ def _check_usable(prefix: Prefix, ip: netaddr.IPAddress) -> None:
         raise InvalidRequest(f"address {ip} is the {what} address of {prefix.prefix}", field="ip")
 
 
-def _address(namespace: Namespace, ip: netaddr.IPAddress) -> IPAddress | None:
+def address_in(namespace: Namespace, ip: netaddr.IPAddress) -> IPAddress | None:
+    """The core address of a namespace, whatever its parent, with its allocation."""
     found = IPAddress.objects.filter(parent__namespace=namespace, host=str(ip))
     return found.select_related("status", "parent__namespace", "pve_allocation__subnet__vnet__zone__cluster").first()
+
+
+def _check_is_no_gateway(namespace: Namespace, ip: netaddr.IPAddress) -> None:
+    networks = [to_text(network, ip.version) for network in possible_networks(int(ip), ip.version)]
+    records = SDNSubnet.objects.filter(prefix__namespace=namespace, prefix__network__in=networks, gateway=str(ip))
+    if record := records.filter(prefix__broadcast__gte=str(ip)).select_related("prefix").first():
+        raise AddressTaken(f"address {ip} is the gateway of subnet {record.prefix} in namespace {namespace}")
 
 
 def _hold_again(address: IPAddress, guest: Guest, caller: Caller) -> Held:
@@ -200,7 +217,7 @@ def _hold_again(address: IPAddress, guest: Guest, caller: Caller) -> Held:
         require(caller.user, "view", address)
         require(caller.user, "add", address)
         return Held(address, allocation, created=False)  # one network, one gateway, two clusters
-    raise AddressTaken(f"address {address} is held by {_holder(allocation, caller.user)}")
+    raise AddressTaken(f"address {address} is held by {holder(allocation, caller.user)}")
 
 
 def _same_guest(allocation: Allocation, guest: Guest) -> bool:
@@ -216,7 +233,7 @@ def _same_guest(allocation: Allocation, guest: Guest) -> bool:
     return not any(asked or stored for asked, stored in known)
 
 
-def _holder(allocation: Allocation, user: Any) -> str:
+def holder(allocation: Allocation, user: Any) -> str:
     """Describe who holds an address, without details if `user` may not view it."""
     if not is_visible(user, allocation.ip_address):
         return "somebody else"

@@ -2,7 +2,8 @@
 
 There is no global lock and no request waits for another: each locks the first candidate address that nobody else has
 locked, checks it again under that lock, and creates it. The database's unique constraint on (parent, host) catches
-writers that do not use our locks.
+writers that do not use our locks. Requests share a lock on the prefix: whoever changes what decides about its
+addresses (see signals.py) waits for them, and they for whoever is doing so.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
 from nautobot.extras.models import Status
-from nautobot.ipam.choices import IPAddressTypeChoices
+from nautobot.ipam.choices import IPAddressTypeChoices, PrefixTypeChoices
 from nautobot.ipam.models import IPAddress, Prefix
 from nautobot.ipam.validators import DNSValidator
 from prometheus_client import Counter
@@ -101,11 +102,12 @@ def allocate(
             if given := idempotency.addresses_given(user, key, request_digest):
                 require(user, "view", *given)
                 return [Held(address, getattr(address, "pve_allocation", None), created=False) for address in given]
-        locks.wait_all([("mac", search.prefix.pk, mac) for mac in macs])
+        own_prefix = ("prefix", tables.database_id(occupancy.territory(search.prefix).pk))
+        locks.wait_all([own_prefix, *(("mac", search.prefix.pk, mac) for mac in macs)])
         where = replace(search, bounds=()) if mac_anywhere else search
         allocations = {mac: found for mac in macs if (found := _allocation_of_mac(where, mac, caller))}
         missing = [item for item in wanted if item.guest.mac not in allocations]
-        made = iter(_create_free(search, missing, locks, _Maker(search.prefix, caller.subnet)) if missing else ())
+        made = iter(_create_free(search, missing, locks, caller.subnet) if missing else ())
         result = [
             confirm(allocations[item.guest.mac], item.guest, caller) if item.guest.mac in allocations else next(made)
             for item in wanted
@@ -116,15 +118,15 @@ def allocate(
     return result
 
 
-def take(prefix: Prefix, host: int, wanted: Wanted, *, caller: Caller) -> Held:
-    """Create the address `host` in `prefix` and hold it for the guest.
+def take(prefix: Prefix, host: int, wanted: Wanted, locks: Locks, *, caller: Caller) -> Held:
+    """Create the address `host` in `prefix`, which the caller shares, and hold it for the guest.
 
     Raises Forbidden as `allocate` does, IntegrityError or ValidationError if the address already exists or Nautobot
     rejects it.
     """
     with transaction.atomic():
-        maker = _Maker(prefix, caller.subnet)
-        maker.look_around(host, host)
+        maker = _Maker(prefix, caller.subnet, locks)
+        maker.look_around([host])
         held = maker.make(host, wanted)
         require(caller.user, "add", held.address)
         return held
@@ -230,8 +232,9 @@ def _allocation_of_mac(search: Search, mac: str, caller: Caller) -> Allocation |
     return None
 
 
-def _create_free(search: Search, wanted: list[Wanted], locks: Locks, maker: "_Maker") -> list[Held]:
+def _create_free(search: Search, wanted: list[Wanted], locks: Locks, subnet: SDNSubnet | None) -> list[Held]:
     """Create an address for each of `wanted`, the lowest free ones that no other request is about to take."""
+    maker = _Maker(search.prefix, subnet, locks)
     made, skipped = _create_unlocked(search, wanted, locks, maker)
     if len(made) < len(wanted) and skipped:
         # A long list may have kept us from more addresses than it takes: look again when it is done.
@@ -264,10 +267,10 @@ def _create_unlocked(
             # With enough locks taken, the candidates after the last one were not even tried.
             tried = found[-1] + 1 if len(found) == count else len(candidates)
             skipped += [names[index] for index in sorted(set(range(tried)) - set(found))]
-            if found:
-                maker.look_around(candidates[found[0]], candidates[found[-1]])
-            for index in found:
-                if held := maker.try_make(candidates[index], todo[0]):
+            locked = [candidates[index] for index in found]
+            in_use = maker.look_around(locked) if locked else set()
+            for host in locked:
+                if host not in in_use and (held := maker.try_make(host, todo[0])):
                     made.append(held)
                     todo.pop(0)
             at = candidates[tried - 1] + 1
@@ -279,20 +282,34 @@ def _create_unlocked(
 class _Maker:
     """Creates the addresses of one request in one prefix; what they have in common is read once."""
 
-    def __init__(self, prefix: Prefix, subnet: SDNSubnet | None) -> None:
+    def __init__(self, prefix: Prefix, subnet: SDNSubnet | None, locks: Locks) -> None:
         self._prefix = prefix
         self._subnet = subnet
+        self._locks = locks
         self._dhcp: list[Interval] = []
         self._is_parent = False
 
-    def look_around(self, first: int, last: int) -> None:
-        """Read what the addresses about to be created in `first`..`last` have in common."""
-        around = tables.prefixes_around(self._prefix, first)
-        if not around:
-            raise Missing(f"prefix {self._prefix} was just deleted")
-        version = self._prefix.ip_version
-        self._dhcp = occupancy.dhcp_intervals([row.id for row in around], version, first, last)
-        self._is_parent = max(row.length for row in around) == self._prefix.prefix_length
+    def look_around(self, hosts: Sequence[int]) -> set[int]:
+        """Look again under the locks: read what the addresses about to be created have in common, and return those that
+        exist already, on whatever parent Nautobot has left them. `hosts` is ascending.
+
+        Raises Missing or Conflict if the prefix was deleted, moved, resized or got another type before it was locked.
+        """
+        prefix = self._prefix
+        around, in_use = tables.around_and_in_use(prefix, hosts)
+        found = next((row for row in around if row.id == tables.database_id(prefix.pk)), None)
+        if found is None and not Prefix.objects.filter(pk=prefix.pk).exists():
+            raise Missing(f"prefix {prefix} was just deleted")
+        if found is None or (found.length, found.type) != (prefix.prefix_length, prefix.type):
+            raise Conflict(f"prefix {prefix} was just changed: try again")
+        closest = max(around, key=lambda row: row.length)
+        if closest.type != PrefixTypeChoices.TYPE_POOL and closest.id != found.id:
+            # Only a caller that names the address gets here: it is in a child network, which nobody has locked.
+            self._locks.wait("prefix", closest.id)
+            around, in_use = tables.around_and_in_use(prefix, hosts)
+        self._dhcp = occupancy.dhcp_intervals([row.id for row in around], prefix.ip_version, hosts[0], hosts[-1])
+        self._is_parent = closest.id == found.id
+        return in_use
 
     def try_make(self, host: int, wanted: Wanted) -> Held | None:
         """Create the address; None if it was taken between our look and our lock, or by a writer that does not lock.

@@ -1,4 +1,4 @@
-"""Advisory database locks: one small interface for PostgreSQL and MySQL/MariaDB.
+"""Database locks by name, and on prefixes: one small interface for PostgreSQL and MySQL/MariaDB.
 
 A lock is held until the end of the transaction it was taken in. Locks never replace the database's unique
 constraints: two names may share a lock, and other writers do not use our locks. Imports no other file of the App.
@@ -6,16 +6,20 @@ constraints: two names may share a lock, and other writers do not use our locks.
 All connections of a PostgreSQL server share one table with room for some thousand locks. So whoever wants more than
 MANY locks takes their gates instead: a gate stands for all MACs of a prefix, or for BLOCK addresses in sequence. Who
 takes fewer locks also holds their gates, but shares them with others who do the same.
+
+The lock `("prefix", id)` is always shared, and conflicts with `change_prefixes` only. It comes after those on
+MACs and before those on addresses. The IDs of prefixes are as stored by the database.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import ExitStack, contextmanager
 from typing import Protocol
 
 from django.db import connection, transaction
 
 LockName = tuple[object, ...]
+PREFIX = "prefix"
 
 #: Whoever wants more locks than this takes their gates.
 MANY = 64
@@ -70,6 +74,24 @@ def locked_transaction() -> Iterator[Locks]:
         yield backend(held)
 
 
+def change_prefixes(prefix_ids: Iterable[object]) -> None:
+    """Wait until nobody has the lock of these prefixes, and let nobody take it until the current transaction ends.
+
+    For whoever changes what decides about their addresses: children, type, exclusive ranges, gateways, the prefixes
+    themselves. On PostgreSQL this is an advisory lock, because its row locks let those who share starve those who wait
+    to change.
+    """
+    ids = sorted(prefix_ids, key=str)  # one order for everybody
+    if not ids:
+        return
+    with connection.cursor() as cursor:
+        if connection.vendor == "mysql":
+            cursor.execute("SELECT id FROM ipam_prefix WHERE id IN %s ORDER BY id FOR UPDATE", [ids])
+        else:
+            keys = [lock_key(PREFIX, id_) for id_ in ids]
+            cursor.execute("SELECT pg_advisory_xact_lock(key) FROM unnest(%s::bigint[]) AS key", [keys])
+
+
 class PostgreSQLLocks:
     """Transaction-scoped advisory locks; the server itself releases them at commit and rollback."""
 
@@ -82,10 +104,12 @@ class PostgreSQLLocks:
 
     def wait_all(self, names: Sequence[LockName]) -> None:
         """Take the locks named by `names`, or their gates, waiting up to WAIT for whoever holds them; one query."""
-        if len(names) > MANY:
-            self._wait(_gates(names))
+        prefixes = {lock_key(*name) for name in names if name[0] == PREFIX}
+        alone = [name for name in names if name[0] != PREFIX]
+        if len(alone) > MANY:
+            self._wait(_gates(alone), prefixes=prefixes)
         elif names:
-            self._wait({lock_key(*name) for name in names}, shared=_gates(names))
+            self._wait({lock_key(*name) for name in alone}, _gates(alone), prefixes)
 
     def first_free(self, names: Sequence[LockName], count: int) -> list[int]:
         """Take the locks, or gates, of the first `count` of `names` (tuples) that nobody holds, without waiting.
@@ -113,8 +137,9 @@ class PostgreSQLLocks:
             self._wait(set(), shared=_gates(names))
 
     @staticmethod
-    def _wait(keys: set[int], shared: Set[int] = frozenset()) -> None:
-        """Take locks, `shared` with others or alone, in ascending order, so that no two transactions wait in a circle.
+    def _wait(keys: set[int], shared: Set[int] = frozenset(), prefixes: Set[int] = frozenset()) -> None:
+        """Take locks, `shared` with others or alone, each in ascending order, so that nobody waits in a circle; then
+        share `prefixes`.
 
         From then on, nothing in the transaction waits longer than WAIT, not even for another writer's rows.
         """
@@ -122,8 +147,9 @@ class PostgreSQLLocks:
             cursor.execute(
                 "SELECT set_config('lock_timeout', %s, true),"
                 " (SELECT count(pg_advisory_xact_lock_shared(key)) FROM unnest(%s::bigint[]) AS gates (key)),"
-                " (SELECT count(pg_advisory_xact_lock(key)) FROM unnest(%s::bigint[]) AS locks (key))",
-                [f"{WAIT}s", sorted(shared), sorted(keys)],
+                " (SELECT count(pg_advisory_xact_lock(key)) FROM unnest(%s::bigint[]) AS locks (key)),"
+                " (SELECT count(pg_advisory_xact_lock_shared(key)) FROM unnest(%s::bigint[]) AS prefixes (key))",
+                [f"{WAIT}s", sorted(shared), sorted(keys), sorted(prefixes)],
             )
 
 
@@ -135,12 +161,15 @@ class MySQLLocks:
 
     def wait(self, *parts: object) -> None:
         """Take the lock named by `parts`, waiting for whoever holds it."""
-        if not self._get(parts, WAIT):
+        if parts[0] == PREFIX:  # GET_LOCK cannot be shared
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT id FROM ipam_prefix WHERE id = %s LOCK IN SHARE MODE", [parts[1]])
+        elif not self._get(parts, WAIT):
             raise TimeoutError(f"lock {parts[0]} was not free within {WAIT} s")
 
     def wait_all(self, names: Sequence[LockName]) -> None:
         """Take the locks named by `names`, waiting for whoever holds them."""
-        for name in sorted(names, key=str):
+        for name in sorted(names, key=lambda name: (name[0] == PREFIX, str(name))):
             self.wait(*name)
 
     def first_free(self, names: Sequence[LockName], count: int) -> list[int]:

@@ -16,13 +16,15 @@ from nautobot.extras.models import Role, Status
 from nautobot.ipam.choices import PrefixTypeChoices
 from nautobot.ipam.models import IPAddressRange, Namespace, Prefix
 
-from nautobot_pve_ipam.errors import Conflict, Forbidden, InvalidRequest, SubnetNotEmpty
+from nautobot_pve_ipam.errors import AddressTaken, Conflict, Forbidden, InvalidRequest, SubnetNotEmpty
 from nautobot_pve_ipam.models import PVECluster, SDNDHCPRange, SDNSubnet, SDNVNet, SDNZone
 from nautobot_pve_ipam.permissions import is_visible, require
 from nautobot_pve_ipam.search.intervals import Interval, to_text, usable
-from nautobot_pve_ipam.search.occupancy import DHCP_ROLE
+from nautobot_pve_ipam.search.occupancy import DHCP_ROLE, territory
+from nautobot_pve_ipam.search.tables import database_id
+from nautobot_pve_ipam.services.addresses import address_in, holder
 from nautobot_pve_ipam.services.allocation import DEFAULT_STATUS, release
-from nautobot_pve_ipam.services.locks import Locks, locked_transaction
+from nautobot_pve_ipam.services.locks import Locks, change_prefixes, locked_transaction
 
 
 class Unchanged(Enum):
@@ -61,9 +63,9 @@ def put_subnet(
     """Create or update the subnet; returns its record and whether it is new. Idempotent.
 
     The user needs the same rights whether or not there is anything left to do. Raises InvalidRequest if a gateway or
-    range is outside the subnet, or ranges are reversed or overlap; Conflict if another subnet of the namespace
-    overlaps, or if the prefix or a range was not created by PVE and `adopt` is not set; Forbidden. If any of these is
-    raised, nothing is written.
+    range is outside the subnet, or ranges are reversed or overlap; AddressTaken if the gateway cannot be had; Conflict
+    if another subnet of the namespace overlaps, or if the prefix or a range was not created by PVE and `adopt` is not
+    set; Forbidden. If any of these is raised, nothing is written.
     """
     check_gateway(network, facts.gateway)
     if facts.dhcp_ranges is not UNCHANGED:
@@ -88,7 +90,9 @@ def delete_subnet(record: SDNSubnet, *, user: Any) -> None:
     with locked_transaction() as locks:
         prefix = record.prefix
         locks.wait("subnets", prefix.namespace_id)
-        # A concurrent allocation references the prefix when it commits: either we see it below, or it fails.
+        # Allocations in the prefix come before or after, never in between. An address that core creates references the
+        # prefix when it commits: either we see it below, or it fails.
+        change_prefixes([database_id(territory(prefix).pk)])
         Prefix.objects.select_for_update().filter(pk=prefix.pk).first()
         if not SDNSubnet.objects.filter(pk=record.pk).exists():
             return  # deleted by a concurrent request
@@ -239,6 +243,8 @@ def _check_overlap(namespace: Namespace, network: netaddr.IPNetwork, vnet: SDNVN
 
 def _set(record: SDNSubnet, facts: SubnetFacts, user: Any) -> None:
     gateway = facts.gateway
+    if isinstance(gateway, netaddr.IPAddress) and str(gateway) != record.gateway:
+        _check_gateway_can_be_had(record.prefix, gateway, facts.adopt, user)
     _saved(
         record,
         {
@@ -248,6 +254,21 @@ def _set(record: SDNSubnet, facts: SubnetFacts, user: Any) -> None:
         },
         user,
     )
+
+
+def _check_gateway_can_be_had(prefix: Prefix, gateway: netaddr.IPAddress, adopt: bool, user: Any) -> None:
+    """Whether PVE's next request, which registers the gateway's address, would succeed. Raises AddressTaken."""
+    if gateway not in prefix.prefix:  # a point-to-point subnet's
+        return
+    change_prefixes([database_id(territory(prefix).pk)])
+    found = address_in(prefix.namespace, gateway)
+    if found is None:
+        return
+    allocation = getattr(found, "pve_allocation", None)
+    if allocation is None and not adopt:
+        raise AddressTaken(f"gateway {gateway} already exists and was not created by PVE: adopt it", field="gateway")
+    if allocation is not None and not allocation.is_gateway_of(prefix.pk):
+        raise AddressTaken(f"gateway {gateway} is held by {holder(allocation, user)}", field="gateway")
 
 
 def _replace_ranges(record: SDNSubnet, wanted: list[Interval], adopt: bool, user: Any, *, created: bool) -> None:

@@ -21,7 +21,7 @@ from nautobot.ipam.models import IPAddressRange, Prefix
 from nautobot_pve_ipam import models
 from nautobot_pve_ipam.errors import InvalidRequest, PVEIPAMError
 from nautobot_pve_ipam.models import VMID_MAX, VMID_MIN
-from nautobot_pve_ipam.search.intervals import addresses, to_int, to_text
+from nautobot_pve_ipam.search.intervals import to_int, to_text
 from nautobot_pve_ipam.search.search import Search, build_search
 from nautobot_pve_ipam.services.allocation import Guest, Wanted, allocate
 from nautobot_pve_ipam.services.callers import Caller
@@ -86,8 +86,7 @@ class AllocateForm(BootstrapMixin, forms.Form):
         if self.asked is None:
             return None
         search, _ = self.asked
-        free = next(addresses(search.free()), None)
-        return None if free is None else to_text(free, self._prefix.ip_version)
+        return next((to_text(host, self._prefix.ip_version) for host in search.first(1)), None)
 
 
 class AllocateView(ObjectPermissionRequiredMixin, View):
@@ -183,7 +182,7 @@ def first_range(ranges, user):
     interval = None
     for found in ranges.restrict(user, "view"):
         interval = to_int(found.start_host), to_int(found.end_host)
-        if next(Search(found.parent, bounds=(interval,)).free(), None):
+        if Search(found.parent, bounds=(interval,)).first(1):
             break
     return interval
 

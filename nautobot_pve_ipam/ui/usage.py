@@ -1,14 +1,16 @@
 """Usage of DHCP ranges: addresses in use, size, addresses left, and warning levels. May import search and models."""
 
 from dataclasses import dataclass, replace
+from itertools import islice
+from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Count, Exists, IntegerField, OuterRef, Q, Subquery
-from django.db.models.functions import Coalesce
+from django.db.models import Exists, OuterRef, Q
 from nautobot.ipam.models import IPAddress, IPAddressRange
 
 from nautobot_pve_ipam.models import SDNDHCPRange
-from nautobot_pve_ipam.search.intervals import addresses, to_int, to_text
+from nautobot_pve_ipam.search import tables
+from nautobot_pve_ipam.search.intervals import Interval, addresses, gaps, to_int, to_text
 from nautobot_pve_ipam.search.occupancy import DHCP_ROLE, usable_span
 from nautobot_pve_ipam.search.search import Search
 
@@ -18,12 +20,21 @@ LISTED = 1024
 
 @dataclass(frozen=True)
 class Gauge:
-    """The usage of one IP address range. `next_free`: the next address to be allocated, if requested."""
+    """The usage of one IP address range. `next_free`: the next address to be allocated, if requested.
+
+    `parts` are the intervals of the range that can be given to guests: without network and broadcast address, gateways,
+    child networks and exclusive ranges. Only they count, so that a range is full exactly when nothing in it is free.
+    """
 
     ip_address_range: IPAddressRange
+    parts: tuple[Interval, ...]
     used: int
-    size: int
     next_free: str | None = None
+
+    @property
+    def size(self) -> int:
+        """Addresses that can be given to guests."""
+        return sum(last - first + 1 for first, last in self.parts)
 
     @property
     def left(self) -> int:
@@ -31,9 +42,14 @@ class Gauge:
         return self.size - self.used
 
     @property
+    def share(self) -> float:
+        """Used addresses per address, 0 to 1; a range in which nothing can be given is full."""
+        return self.used / self.size if self.size else 1
+
+    @property
     def percent(self) -> int:
         """Percentage in use, rounded down so that only a full range shows 100."""
-        return self.used * 100 // self.size
+        return self.used * 100 // self.size if self.size else 100
 
     @property
     def level(self) -> str:
@@ -53,21 +69,25 @@ def dhcp_ranges():
 
 
 def gauges(ranges) -> list[Gauge]:
-    """The gauges of a queryset of IP address ranges, in the same order; one query, counting along an index."""
-    used = (
-        IPAddress.objects.filter(
-            parent__namespace_id=OuterRef("parent__namespace_id"),
-            ip_version=OuterRef("ip_version"),
-            host__gte=OuterRef("start_host"),
-            host__lte=OuterRef("end_host"),
-        )
-        .order_by()
-        .values("ip_version")
-        .annotate(rows=Count("pk"))
-        .values("rows")
-    )
-    counted = ranges.annotate(used=Coalesce(Subquery(used, output_field=IntegerField()), 0))
-    return [Gauge(found, found.used, to_int(found.end_host) - to_int(found.start_host) + 1) for found in counted]
+    """The gauges of a queryset of IP address ranges, in the same order; three queries."""
+    found = list(ranges)
+    closed: dict[UUID, list[Interval]] = {}
+    for id_, interval in tables.closed_in_ranges([item.pk for item in found]):
+        closed.setdefault(id_, []).append(interval)
+    parts = [tuple(_open(item, sorted(closed.get(item.pk, ())))) for item in found]
+    spans = [
+        (item.parent.namespace_id, item.ip_version, part)
+        for item, its in zip(found, parts, strict=True)
+        for part in its
+    ]
+    counts = iter(tables.count_in_use(spans))
+    return [Gauge(item, its, sum(islice(counts, len(its)))) for item, its in zip(found, parts, strict=True)]
+
+
+def _open(ip_address_range, closed):
+    first, last = usable_span(ip_address_range.parent)
+    start, end = to_int(ip_address_range.start_host), to_int(ip_address_range.end_host)
+    return gaps(max(first, start), min(last, end), closed)
 
 
 def with_next_free(found: list[Gauge]) -> list[Gauge]:
@@ -75,14 +95,15 @@ def with_next_free(found: list[Gauge]) -> list[Gauge]:
 
     One query for all ranges of up to LISTED addresses; larger ones are searched individually.
     """
-    small = [gauge.ip_address_range for gauge in found if gauge.size <= LISTED]
+    small = [part for gauge in found if gauge.size <= LISTED for part in gauge.parts]
     used = set()
     if small:
+        item = found[0].ip_address_range
         inside = Q()
-        for item in small:
-            inside |= Q(host__gte=item.start_host, host__lte=item.end_host)
+        for first, last in small:
+            inside |= Q(host__gte=to_text(first, item.ip_version), host__lte=to_text(last, item.ip_version))
         hosts = IPAddress.objects.filter(
-            inside, parent__namespace_id=small[0].parent.namespace_id, ip_version=small[0].ip_version
+            inside, parent__namespace_id=item.parent.namespace_id, ip_version=item.ip_version
         )
         used = {to_int(host) for host in hosts.order_by().values_list("host", flat=True)}
     return [replace(gauge, next_free=_next_free(gauge, used)) for gauge in found]
@@ -91,17 +112,15 @@ def with_next_free(found: list[Gauge]) -> list[Gauge]:
 def _next_free(gauge, used):
     if not gauge.left:
         return None
-    item, prefix = gauge.ip_address_range, gauge.ip_address_range.parent
-    start, end = to_int(item.start_host), to_int(item.end_host)
+    item = gauge.ip_address_range
     if gauge.size > LISTED:
-        free = addresses(Search(prefix, bounds=((start, end),)).free())
+        bounds = (to_int(item.start_host), to_int(item.end_host))
+        found = next(iter(Search(item.parent, bounds=(bounds,)).first(1)), None)
     else:
-        first, last = usable_span(prefix)
-        free = (at for at in range(max(start, first), min(end, last) + 1) if at not in used)
-    found = next(free, None)
+        found = next((at for at in addresses(gauge.parts) if at not in used), None)
     return None if found is None else to_text(found, item.ip_version)
 
 
 def fullest(ranges, count: int) -> list[Gauge]:
     """The `count` ranges of a queryset with the highest usage, fullest first."""
-    return sorted(gauges(ranges), key=lambda gauge: (-gauge.used / gauge.size, gauge.left))[:count]
+    return sorted(gauges(ranges), key=lambda gauge: (-gauge.share, gauge.left))[:count]

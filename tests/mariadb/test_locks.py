@@ -7,10 +7,12 @@ import pytest
 from django.db import transaction
 
 from nautobot_pve_ipam.services import locks as module
-from nautobot_pve_ipam.services.locks import MySQLLocks, lock_key, locked_transaction
+from nautobot_pve_ipam.services.locks import MySQLLocks, change_prefixes, lock_key, locked_transaction
 from tests.mariadb.available import need_mariadb
 
 need_mariadb()
+
+from MySQLdb import OperationalError  # noqa: E402  (only if it is installed)
 
 NAMES = [("address", "namespace", host) for host in range(4)]
 PATIENCE = 20
@@ -143,6 +145,29 @@ def test_a_waiter_sees_what_the_holder_committed(database, connect):
             with database.cursor() as cursor:
                 cursor.execute("INSERT INTO made VALUES (1)")
         assert seen.result() == ((1,),)
+
+
+def test_a_prefix_is_shared_or_changed(database, connect):
+    with database.cursor() as cursor:
+        cursor.execute("CREATE TABLE ipam_prefix (id CHAR(36) PRIMARY KEY) ENGINE InnoDB")
+        cursor.execute("INSERT INTO ipam_prefix VALUES ('p'), ('q')")
+    other = connect()
+
+    def others_can(do, prefix_id):
+        try:
+            other.execute(f"SELECT id FROM nautobot.ipam_prefix WHERE id = %s {do} NOWAIT", [prefix_id])
+        except OperationalError:
+            return False
+        return True
+
+    with locked_transaction() as locks:
+        locks.wait("prefix", "p")
+        assert others_can("LOCK IN SHARE MODE", "p")
+        assert not others_can("FOR UPDATE", "p")
+    with locked_transaction():
+        change_prefixes(["p", "q"])
+        assert not others_can("LOCK IN SHARE MODE", "q")
+    assert others_can("FOR UPDATE", "p")
 
 
 def _when_somebody_waits(watcher, function):

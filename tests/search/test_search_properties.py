@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from nautobot.extras.models import Status
 from nautobot.ipam.models import IPAddress, IPAddressRange, Namespace, Prefix
 
+from nautobot_pve_ipam.models import SDNSubnet, SDNVNet, SDNZone
 from nautobot_pve_ipam.search import occupancy
 from nautobot_pve_ipam.search.intervals import addresses
 from nautobot_pve_ipam.search.search import Search
@@ -61,16 +62,31 @@ class Scenario:
     children: tuple = ()
     ranges: tuple = ()
     used: frozenset = frozenset()
+    #: a container around the prefix, if there is one
+    container: Network | None = None
+    #: gateways of PVE's subnets: (address, network of the subnet)
+    gateways: tuple = ()
+    #: addresses that Nautobot left on a wrong parent: (address, parent)
+    strays: tuple = ()
     bounds: tuple = ()
     exclude: tuple = ()
     offset: int = 0
     #: sizes used by the search, under the names they have there
     paging: dict = field(default_factory=lambda: PAGINGS[-1])
 
+    @property
+    def networks(self):
+        return (*([self.container] if self.container else []), self.prefix, *self.children)
+
+    def owner(self, first, last):
+        """The parent of a range in Nautobot: the smallest prefix around both ends."""
+        return parent_of([network for network in self.networks if network.holds(last)], first)
+
 
 def free(scenario):
     """The free addresses by the rules of DESIGN section 3, one at a time."""
     prefix, seen = scenario.prefix, set()
+    taken = {*scenario.used, *(address for address, _ in (*scenario.strays, *scenario.gateways))}
     bits = BITS[prefix.version]
     for start, end in scenario.bounds or [(prefix.first, prefix.last)]:
         for address in range(start, end + 1):
@@ -84,9 +100,13 @@ def free(scenario):
             if (
                 is_end
                 or address in seen
-                or address in scenario.used
+                or address in taken
                 or any(child.type != "pool" for child in within)
-                or any(found.exclusive or not scenario.bounds for found in ranges)
+                or any(
+                    found.exclusive
+                    or (not scenario.bounds and scenario.owner(found.first, found.last) != scenario.container)
+                    for found in ranges
+                )
                 or any(low <= address <= high for low, high in scenario.exclude)
             ):
                 continue
@@ -95,10 +115,11 @@ def free(scenario):
 
 
 @st.composite
-def scenarios(draw):
+def scenarios(draw, host_bits=(0, 1, 2, 2, 3, 4, 6, 8, 64)):
+    """Scenarios with prefixes of 2 to the power of `host_bits` addresses; 64 only for IPv6."""
     version = draw(st.sampled_from([4, 6]))
     bits = BITS[version]
-    length = bits - draw(st.sampled_from([0, 1, 2, 2, 3, 4, 6, 8] + ([64] if version == 6 else [])))
+    length = bits - draw(st.sampled_from([size for size in host_bits if size < bits]))
     origin = (10 << 24) + (1 << 16) if version == 4 else (0x20010DB8 << 96) + (0x10 << 64)
     prefix = Network(origin, length, version, draw(st.sampled_from(["network", "network", "pool", "container"])))
     window = min(prefix.last, prefix.first + WINDOW - 1)
@@ -110,40 +131,47 @@ def scenarios(draw):
         if of:
             first = draw(inside) >> (bits - of) << (bits - of)
             children[first, of] = Network(first, of, version, draw(st.sampled_from(["pool", "pool", "network"])))
-    everything = [prefix, *children.values()]
+    container = Network(origin, length - 2, version, "container") if draw(st.booleans()) else None
+    networks = (*([container] if container else []), prefix, *children.values())
 
-    ranges = []
-    for _ in range(draw(st.integers(0, 4))):
+    # They overlap and nest, as Nautobot leaves them when prefixes around some of them are deleted.
+    ranges = {}
+    for _ in range(draw(st.integers(0, 5))):
         first, last = sorted((draw(inside), draw(inside)))
-        last = min(last, first + draw(st.integers(0, 40)))
-        owner = parent_of(everything, first)
-        # As required by Nautobot: one parent for the whole range, no overlapping range, no child prefix in it.
-        if (
-            owner.holds(last)
-            and not any(other.first <= last and first <= other.last for other in ranges)
-            and not any(
-                child.first <= last and first <= child.last
-                for child in children.values()
-                if child.length > owner.length and owner.holds(child.first)
-            )
-        ):
-            ranges.append(Range(first, last, draw(st.booleans())))
+        ranges[first] = Range(first, min(last, first + draw(st.integers(0, 40))), draw(st.booleans()))
+    if container and prefix.last + 1 < container.last and draw(st.booleans()):  # older than the prefix, across its end
+        first = draw(st.integers(max(prefix.first, prefix.last - 5), prefix.last))
+        ranges[first] = Range(first, prefix.last + 1, draw(st.booleans()))
+
+    gateways, strays = {}, {}
+    for _ in range(draw(st.integers(0, 2))):
+        on = draw(st.sampled_from(networks))
+        if on.length < bits:
+            gateways[on] = draw(st.integers(on.first, min(on.last, window)))
+    for _ in range(draw(st.integers(0, 3))):
+        strays[draw(inside)] = draw(st.sampled_from(networks))
 
     used = set(draw(st.lists(inside, max_size=20)))
     for _ in range(draw(st.integers(0, 2))):  # dense stretches
         start = draw(inside)
         used.update(range(start, min(window, start + draw(st.integers(0, 120))) + 1))
-    used -= {a for found in ranges if found.exclusive for a in range(found.first, found.last + 1)}
+    used -= {a for found in ranges.values() if found.exclusive for a in range(found.first, found.last + 1)}
+    strays = {address: parent for address, parent in strays.items() if parent_of(networks, address) != parent}
 
     pairs = st.tuples(inside, inside).map(sorted).map(tuple)
+    # An offset is counted before addresses on a prefix that does not contain them are left out.
+    may_skip = all(parent.holds(address) for address, parent in strays.items())
     return Scenario(
         prefix,
         tuple(children.values()),
-        tuple(ranges),
+        tuple(ranges.values()),
         frozenset(used),
+        container,
+        tuple((address, on) for on, address in gateways.items()),
+        tuple(strays.items()),
         tuple(draw(st.lists(pairs, max_size=3))),
         tuple(draw(st.lists(pairs.map(lambda pair: (pair[0], min(pair[0] + 9, pair[1]))), max_size=3))),
-        draw(st.integers(0, 12)) if draw(st.booleans()) else 0,
+        draw(st.integers(0, 12)) if may_skip and draw(st.booleans()) else 0,
         draw(st.sampled_from(PAGINGS)),
     )
 
@@ -158,8 +186,7 @@ def build(scenario):
     active = Status.objects.get(name="Active")
     namespace = Namespace.objects.create(name="scenario")
     other = Namespace.objects.create(name="same addresses, other namespace")
-    networks = (scenario.prefix, *scenario.children)
-    made = {}
+    networks, made = scenario.networks, {}
     for network in networks:
         made[network] = Prefix(prefix=str(network), type=network.type, namespace=namespace, status=active)
         made[network].save()
@@ -174,21 +201,30 @@ def build(scenario):
 
     IPAddress.objects.bulk_create(host(address, made[parent_of(networks, address)]) for address in scenario.used)
     IPAddress.objects.bulk_create([host(scenario.prefix.last, elsewhere)])
-    for found in scenario.ranges:
+    IPAddress.objects.bulk_create(host(address, made[parent]) for address, parent in scenario.strays)
+    IPAddressRange.objects.bulk_create(
         IPAddressRange(
             start_address=text(found.first),
             end_address=text(found.last),
+            ip_version=scenario.prefix.version,
             is_exclusive=found.exclusive,
-            namespace=namespace,
+            parent=made[scenario.owner(found.first, found.last)],
             status=active,
-        ).validated_save()
+        )
+        for found in scenario.ranges
+    )
+    if scenario.gateways:
+        vnet = SDNVNet.objects.create(zone=SDNZone.objects.create(namespace=namespace, name="zone1"), name="vnet1")
+        SDNSubnet.objects.bulk_create(
+            SDNSubnet(vnet=vnet, prefix=made[network], gateway=text(address)) for address, network in scenario.gateways
+        )
     return made[scenario.prefix]
 
 
 def check(scenario):
     with patch.multiple(occupancy, **scenario.paging), transaction.atomic():
         search = Search(build(scenario), scenario.bounds, scenario.exclude, scenario.offset)
-        found = list(islice(addresses(search.free()), COMPARED))
+        found = search.first(COMPARED)
         transaction.set_rollback(True)
     assert found == list(islice(free(scenario), scenario.offset, scenario.offset + COMPARED))
 
@@ -222,6 +258,11 @@ SUBNET = Network(V4, 24, 4, "network")
 @example(  # a range that existed before the pool covering its second half
     Scenario(SUBNET, ranges=(Range(V4 + 60, V4 + 69, True),), bounds=((V4 + 58, V4 + 71),), paging=PAGINGS[0])
 )
+@example(  # a range inside another does not hide the rest of the other
+    Scenario(SUBNET, ranges=(Range(V4, V4 + 99, False), Range(V4 + 10, V4 + 19, False)), paging=PAGINGS[0])
+)
+@example(Scenario(SUBNET, gateways=((V4 + 1, SUBNET),), strays=((V4 + 2, Network(V4, 22, 4, "container")),),
+    container=Network(V4, 22, 4, "container")))  # fmt: skip
 def test_the_search_follows_the_rules(scenario):
     check(scenario)
 
@@ -244,6 +285,27 @@ def test_a_free_first_address_costs_the_same_whatever_follows(django_assert_max_
     search = Search(build(Scenario(Network(V4, 20, 4, "network"), children=children, used=used)))
     with django_assert_max_num_queries(5):
         assert next(addresses(search.free())) == V4 + 1
+
+
+def test_ranges_that_overlap_since_a_prefix_around_one_was_deleted():
+    """Nautobot moves the ranges of a deleted prefix to its parent without looking at those that it has already."""
+    active = Status.objects.get(name="Active")
+    namespace = Namespace.objects.create(name="overlapping ranges")
+
+    def saved(model, **fields):
+        made = model(namespace=namespace, status=active, **fields)
+        made.validated_save()
+        return made
+
+    subnet = saved(Prefix, prefix="10.1.0.0/24")
+    saved(IPAddressRange, start_address="10.1.0.3", end_address="10.1.0.199")
+    child = saved(Prefix, prefix="10.1.0.64/26")
+    saved(IPAddressRange, start_address="10.1.0.70", end_address="10.1.0.79")
+    child.delete()
+    assert {str(found.parent) for found in IPAddressRange.objects.filter(parent__namespace=namespace)} == {
+        "10.1.0.0/24"
+    }
+    assert [str(netaddr.IPAddress(host)) for host in Search(subnet).first(3)] == ["10.1.0.1", "10.1.0.2", "10.1.0.200"]
 
 
 def test_ranges_older_than_the_prefixes_that_cut_them():

@@ -10,7 +10,7 @@ from django.db import OperationalError, connection
 
 from development.databases import connect
 from nautobot_pve_ipam.services import locks
-from nautobot_pve_ipam.services.locks import lock_key, locked_transaction
+from nautobot_pve_ipam.services.locks import change_prefixes, lock_key, locked_transaction
 
 pytestmark = [pytest.mark.django_db, pytest.mark.postgresql]
 
@@ -211,6 +211,26 @@ def _until_somebody_waits(others):
     deadline = time.monotonic() + PATIENCE
     while not _somebody_waits(others):
         assert time.monotonic() < deadline, "nobody waits for the lock"
+
+
+def test_a_prefix_is_shared_or_changed(others):
+    key = [lock_key("prefix", "p")]
+
+    def share():
+        with locked_transaction() as locks:
+            locks.wait("prefix", "p")
+            others.execute("SELECT pg_try_advisory_xact_lock_shared(%s)", key)
+            return others.fetchone()[0], others(("prefix", "p"))
+
+    def change():
+        with locked_transaction():
+            change_prefixes(["p", "q"])
+            others.execute("SELECT pg_try_advisory_xact_lock_shared(%s)", key)
+            return others.fetchone()[0], others(("prefix", "q"))
+
+    assert in_a_transaction_of_its_own(share) == (True, False)
+    assert in_a_transaction_of_its_own(change) == (False, False)
+    assert others(("prefix", "p"))
 
 
 def _somebody_waits(others):

@@ -99,7 +99,7 @@ class TestGauge:
         fill(network, range(100, 200))
         data.dhcp_range(1, 10, 19)
         data.dhcp_range(1, 20, 29)
-        assert queries() == one == 2
+        assert queries() == one == 4
 
 
 class TestHomePage:
@@ -144,4 +144,4 @@ class TestHomePage:
         few = queries()
         for number in range(2, 6):
             data.allocation(number)
-        assert queries() == few == 2
+        assert queries() == few == 4

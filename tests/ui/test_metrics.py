@@ -1,6 +1,8 @@
 """Our metrics on Nautobot's /metrics."""
 
+import re
 from contextlib import suppress
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -15,9 +17,10 @@ from nautobot_pve_ipam.services.allocation import Wanted, allocate
 from nautobot_pve_ipam.services.callers import Caller
 from tests.models import data
 from tests.networks import Network
-from tests.ui.networks import fill
+from tests.ui.networks import fill, prefix
 from tests.ui.users import permit
 
+PAGES = Path(metrics.__file__).parent / "docs" / "pages.md"
 ALLOCATED = "nautobot_pve_ipam_addresses_allocated_total"
 EXHAUSTED = "nautobot_pve_ipam_requests_exhausted_total"
 
@@ -69,6 +72,31 @@ class TestGauges:
             ("nautobot_pve_ipam_dhcp_range_size", *where): 100,
         }
 
+    def test_make_the_documented_alert_fire_for_a_full_range(self):
+        """Of a /30, only two addresses can be given; where none can, the range is full as well."""
+        alert = re.search(r"^nautobot_pve_ipam_dhcp_range_used .*", PAGES.read_text(), re.MULTILINE)[0]
+        network = prefix("10.2.0.0/30")
+        data.saved(
+            IPAddressRange(
+                start_address="10.2.0.0",
+                end_address="10.2.0.3",
+                namespace=network.namespace,
+                status=data.active(IPAddressRange),
+                role=data.Role.objects.get(name="DHCP"),
+            )
+        )
+
+        def fires():
+            values = {name: value for (name, *_), value in samples(metrics.dhcp_range_fill).items()}
+            return eval(alert, values)
+
+        assert not fires()
+        fill(network, [1])
+        assert not fires()
+        fill(network, [2])
+        assert fires()
+        assert eval(alert, dict.fromkeys(re.findall("nautobot_pve_ipam_dhcp_range_[a-z]+", alert), 0))
+
     def test_report_the_number_of_allocations(self):
         data.allocation(1)
         data.allocation(2)
@@ -78,7 +106,7 @@ class TestGauges:
         data.prefix(1)
         for start in (10, 20, 30):
             data.dhcp_range(1, start, start + 9)
-        with django_assert_num_queries(2):
+        with django_assert_num_queries(4):
             samples(metrics.dhcp_range_fill)
             samples(metrics.allocation_count)
 

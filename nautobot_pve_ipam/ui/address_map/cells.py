@@ -9,10 +9,10 @@ from urllib.parse import urlencode
 from django.urls import reverse
 from nautobot.ipam.choices import PrefixTypeChoices
 
-from nautobot_pve_ipam.models import Allocation, SDNSubnet
+from nautobot_pve_ipam.models import Allocation
 from nautobot_pve_ipam.search.intervals import to_int, to_text
 from nautobot_pve_ipam.search.occupancy import usable_span
-from nautobot_pve_ipam.ui.address_map.reads import Reads, network_at, overlapping
+from nautobot_pve_ipam.ui.address_map.reads import Reads, network_at
 
 #: Kind of a cell -> label in the legend, in display order.
 KINDS = {
@@ -48,7 +48,7 @@ class Section:
 
 
 def sections(prefix, networks, user, allocate_url) -> list[Section]:
-    """A section for each of the networks in `prefix`; seven queries."""
+    """A section for each of the networks in `prefix`; eight queries."""
     known = _Known(prefix, networks, user, allocate_url)
     return [
         Section(str(network), [known.cell(address) for address in range(network.first, network.last + 1)])
@@ -63,6 +63,9 @@ class _Known:
         self._prefix, self._user, self._allocate_url = prefix, user, allocate_url
         self._usable = usable_span(prefix)
         reads = Reads(prefix)
+        gateways = reads.gateways(networks)
+        self._gateways = _gateways(gateways)
+        self._visible_gateways = _gateways(gateways.restrict(user, "view"))
         self._held = self._read_held(reads, networks)
         children = reads.children(networks).exclude(type=PrefixTypeChoices.TYPE_POOL)
         visible = set(children.restrict(user, "view").values_list("pk", flat=True))
@@ -88,14 +91,8 @@ class _Known:
             .filter(ip_address__in=visible)
             .values_list("ip_address_id", "hostname", "vmid", "mac", "is_gateway")
         }
-        subnets = SDNSubnet.objects.restrict(self._user, "view").filter(
-            overlapping(networks, "prefix__network", "prefix__broadcast"),
-            prefix__namespace_id=self._prefix.namespace_id,
-            prefix__ip_version=self._prefix.ip_version,
-        )
-        gateways = {to_int(gateway) for gateway in subnets.values_list("gateway", flat=True) if gateway}
         for pk, host, dns_name in visible.values_list("pk", "host", "dns_name"):
-            facts = _described(allocations.get(pk), dns_name, to_int(host) in gateways)
+            facts = _described(allocations.get(pk), dns_name, to_int(host) in self._visible_gateways)
             held[to_int(host)] = (*facts, reverse("ipam:ipaddress", kwargs={"pk": pk}))
         return held
 
@@ -104,7 +101,11 @@ class _Known:
         text = to_text(address, version)
         number = "." + text.rpartition(".")[2] if version == 4 else f":{address & 0xFFFF:x}"
         kind, caption, description, href = (
-            self._held.get(address) or self._in_child(address) or self._unusable(address) or self._free(address, text)
+            self._held.get(address)
+            or self._in_child(address)
+            or self._unusable(address)
+            or self._closed(address)
+            or self._free(address, text)
         )
         return Cell(kind, number, caption, f"{text}: {description}", href)
 
@@ -126,18 +127,34 @@ class _Known:
             return "reserved", "network", f"{name} address", None
         return None
 
+    def _closed(self, address):
+        if address in self._visible_gateways:
+            return "gateway", "gateway", "gateway, without an IP address in Nautobot", None
+        if address in self._gateways:
+            return "hidden", "in use", "in use", None
+        for start, end, is_exclusive, _ in self._ranges:
+            if is_exclusive and start <= address <= end:
+                return "reserved", "reserved", f"reserved by the exclusive range {self._named(start, end)}", None
+        return None
+
     def _free(self, address, text):
         href = self._allocate_url and f"{self._allocate_url}?{urlencode({'range_start': text, 'range_end': text})}"
-        around = next((found for found in self._ranges if found[0] <= address <= found[1]), None)
-        if around is None:
+        around = [found for found in self._ranges if found[0] <= address <= found[1]]
+        if not around:
             return "free", "", "free", href
-        start, end, is_exclusive, is_dhcp = around
-        named = " - ".join(to_text(at, self._prefix.ip_version) for at in (start, end))
-        if is_exclusive:
-            return "reserved", "reserved", f"reserved by the exclusive range {named}", None
+        start, end, _, is_dhcp = max(around, key=lambda found: bool(found[3]))  # ranges may overlap
         if is_dhcp:
-            return "dhcp", "DHCP", f"free, in DHCP range {named}", href
-        return "reserved", "range", f"free, in range {named}", href
+            return "dhcp", "DHCP", f"free, in DHCP range {self._named(start, end)}", href
+        return "reserved", "range", f"free, in range {self._named(start, end)}", href
+
+    def _named(self, start, end):
+        return " - ".join(to_text(at, self._prefix.ip_version) for at in (start, end))
+
+
+def _gateways(subnets):
+    """The gateways that are inside their subnets; those of point-to-point subnets are not."""
+    found = subnets.values_list("gateway", "prefix__network", "prefix__broadcast")
+    return {to_int(gateway) for gateway, *ends in found if to_int(ends[0]) <= to_int(gateway) <= to_int(ends[1])}
 
 
 def _described(allocation, dns_name, is_gateway):

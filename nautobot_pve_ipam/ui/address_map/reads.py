@@ -9,7 +9,7 @@ from django.db.models import BinaryField, Count, Exists, OuterRef, Q
 from django.db.models.functions import Substr
 from nautobot.ipam.models import IPAddress, IPAddressRange, Prefix
 
-from nautobot_pve_ipam.models import SDNDHCPRange
+from nautobot_pve_ipam.models import SDNDHCPRange, SDNSubnet
 from nautobot_pve_ipam.search.intervals import IPV4_BITS, IPV6_BITS, to_text
 from nautobot_pve_ipam.search.occupancy import DHCP_ROLE
 
@@ -40,11 +40,8 @@ class Reads:
         self.version = prefix.ip_version
         self._bits = IPV4_BITS if self.version == 4 else IPV6_BITS
         self._inside = {"ip_version": self.version, "parent__namespace_id": prefix.namespace_id}
-        self._below = {
-            "ip_version": self.version,
-            "namespace_id": prefix.namespace_id,
-            "prefix_length__gt": prefix.prefix_length,
-        }
+        self._namespace = {"ip_version": self.version, "namespace_id": prefix.namespace_id}
+        self._below = {**self._namespace, "prefix_length__gt": prefix.prefix_length}
 
     def addresses(self, networks):
         """IP addresses in the networks."""
@@ -55,6 +52,12 @@ class Reads:
         linked = SDNDHCPRange.objects.filter(ip_address_range=OuterRef("pk"))
         ranges = IPAddressRange.objects.filter(overlapping(networks, "start_host", "end_host"), **self._inside)
         return ranges.order_by().annotate(is_dhcp=Q(role__name=DHCP_ROLE) | Q(Exists(linked)))
+
+    def gateways(self, networks):
+        """PVE's subnets that have a gateway and overlap the networks."""
+        around = overlapping(networks, "prefix__network", "prefix__broadcast")
+        inside = {f"prefix__{name}": value for name, value in self._namespace.items()}
+        return SDNSubnet.objects.filter(around, gateway__isnull=False, **inside).order_by()
 
     def children(self, networks):
         """Prefixes below the prefix that overlap the networks, larger ones before those inside them."""
