@@ -7,8 +7,8 @@ allocates an address for a guest, which takes 28 ms in all. Imports no other fil
 
 import logging
 import threading
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from functools import cache, partial
 from importlib import import_module
@@ -26,25 +26,37 @@ logger = logging.getLogger(__name__)
 _CONTEXT = {"request": None, "depth": 1, "exclude_m2m": False}
 #: Relations of an IP address shown in the change log, nearly always empty for a new one.
 _RARE_ON_ADDRESS = ("interfaces", "vm_interfaces", "nat_outside_list", "tags")
+#: What the deferral of change log entries consists of.
+_DEFERRAL = ("deferred_object_changes", "flush_deferred_object_changes")
 
 
 # Change log
 
 
-def log_together() -> AbstractContextManager[None]:
-    """A block at whose end the change log entries for everything saved in it are written at once, if there is a log.
+@contextmanager
+def log_together() -> Iterator[None]:
+    """A block, in a transaction, at whose end the change log entries for everything saved in it are written at once.
 
-    Private: the change context and its deferral, as used by Nautobot's bulk views. Without it, entries are written one
-    by one.
+    One insert instead of one for each entry, and one query that finds out which relations shown in any are empty.
+
+    Private: the deferral of the change context, as used by Nautobot's bulk views, but without their savepoint. Without
+    it, entries are written one by one.
     """
-    deferred = _attribute("nautobot.extras.context_managers", "deferred_change_logging_for_bulk_operation")
     context = _change_context()
+    if getattr(context, "defer_object_changes", True) or not all(hasattr(context, name) for name in _DEFERRAL):
+        yield
+        return
+    before, context.deferred_object_changes = context.deferred_object_changes, {}
+    context.defer_object_changes = True
     try:
-        if context is None or context.defer_object_changes:
-            return nullcontext()
-        return deferred()
-    except (AttributeError, TypeError):
-        return nullcontext()
+        yield
+        written = dict(context.deferred_object_changes)
+        with _empty_relations_known_if_possible(written.values()):
+            context.flush_deferred_object_changes()
+        before |= written  # a further change of the same object in this request goes into the same entry
+    finally:
+        context.defer_object_changes = False
+        context.deferred_object_changes = before
 
 
 def _change_context() -> Any:
@@ -80,7 +92,7 @@ def _objectchange(instance: Any, action: str, **more: Any) -> Any:
     if more:
         return instance.to_objectchange(action, **more)
     try:
-        with _empty_relations_known(instance):
+        with _empty_relations_known([instance]):
             return ObjectChange(
                 changed_object=instance,
                 object_repr=str(instance)[: _attribute("nautobot.extras.constants", "CHANGELOG_MAX_OBJECT_REPR")],
@@ -120,45 +132,74 @@ _serializers = _Serializers()
 
 
 @contextmanager
-def _empty_relations_known(instance: Any) -> Iterator[None]:
-    """Within the block, Django knows which relations of `instance`, and of its parent, are empty.
+def _empty_relations_known_if_possible(entries: Iterable[Any]) -> Iterator[None]:
+    """Within the block, Django knows which relations of all instances in these deferred entries are empty."""
+    with ExitStack() as stack:
+        try:
+            instances = [entry["instance"] for of_one in entries for entry in of_one]
+            stack.enter_context(_empty_relations_known(instances))
+        except DatabaseError:
+            raise
+        except Exception:  # then each entry asks for itself
+            _warn_once("several objects")
+        yield
+
+
+@contextmanager
+def _empty_relations_known(instances: Sequence[Any]) -> Iterator[None]:
+    """Within the block, Django knows which relations of the instances, and of their parents, are empty.
 
     Other receivers of `post_save` may already have attached something, so this is queried, not assumed.
     """
-    empty = _empty(_rarely_used(instance))
+    relations = {(id(thing), name): (thing, name) for instance in instances for thing, name in _rarely_used(instance)}
+    nothing: dict[int, dict[str, Any]] = {}
+    things: dict[int, Any] = {}
+    for thing, name in _empty(relations.values()):
+        things[id(thing)] = thing
+        nothing.setdefault(id(thing), {})[name] = _nothing(type(thing), name)
     with ExitStack() as stack:
-        for thing in {id(thing): thing for thing, _ in empty}.values():
+        for key, thing in things.items():
             before = thing.__dict__.get("_prefetched_objects_cache")
             stack.callback(_set_prefetched, thing, before)
-            nothing = {name: _nothing(type(thing), name) for of, name in empty if of is thing}
-            _set_prefetched(thing, {**(before or {}), **nothing})
+            _set_prefetched(thing, {**(before or {}), **nothing[key]})
         yield
 
 
 def _rarely_used(instance: Any) -> list[tuple[Any, str]]:
-    """The relations, `(object, name)`, shown in an entry of `instance` that are nearly always empty."""
+    """The relations, `(object, name)`, shown in an entry of `instance` that are nearly always empty.
+
+    Without those that Django knows already.
+    """
     label = type(instance)._meta.label_lower
+    relations: list[tuple[Any, str]] = []
     if label == "ipam.ipaddress":
-        return [*((instance, name) for name in _RARE_ON_ADDRESS), (instance.parent, "vrfs")]
-    if label == "nautobot_pve_ipam.allocation":
-        return [(instance, "tags"), *((instance.ip_address, name) for name in _RARE_ON_ADDRESS)]
-    return []
+        relations = [*((instance, name) for name in _RARE_ON_ADDRESS), (instance.parent, "vrfs")]
+    elif label == "nautobot_pve_ipam.allocation":
+        relations = [(instance, "tags"), *((instance.ip_address, name) for name in _RARE_ON_ADDRESS)]
+    return [(thing, name) for thing, name in relations if name not in getattr(thing, "_prefetched_objects_cache", {})]
 
 
-def _empty(relations: list[tuple[Any, str]]) -> list[tuple[Any, str]]:
+def _empty(relations: Iterable[tuple[Any, str]]) -> list[tuple[Any, str]]:
     """The relations, `(object, name)`, that are empty; one query."""
-    if not relations:
+    keys: dict[tuple[type, str], list[Any]] = {}
+    for thing, name in relations:
+        keys.setdefault((type(thing), name), []).append(thing._meta.pk.get_db_prep_value(thing.pk, connection))
+    if not keys:
         return []
-    sql = ", ".join(_exists_sql(type(thing), name) for thing, name in relations)
-    keys = [thing._meta.pk.get_db_prep_value(thing.pk, connection) for thing, _ in relations]
+    parts = [_used_sql(place, *relation, len(ids)) for place, (relation, ids) in enumerate(keys.items())]
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {sql}", keys)
-        row = cursor.fetchone()
-    return [relation for relation, exists in zip(relations, row, strict=True) if not exists]
+        cursor.execute(" UNION ALL ".join(parts), [id_ for ids in keys.values() for id_ in ids])
+        used = set(cursor.fetchall())
+    places = {relation: place for place, relation in enumerate(keys)}
+    return [
+        (thing, name)
+        for thing, name in relations
+        if (places[type(thing), name], thing._meta.pk.get_db_prep_value(thing.pk, connection)) not in used
+    ]
 
 
-def _exists_sql(model: Any, name: str) -> str:
-    """Whether the relation of an object, whose primary key is the one parameter, leads to anything."""
+def _used_sql(place: int, model: Any, name: str, count: int) -> str:
+    """`place` and the primary key of each object, of `count` given as parameters, whose relation leads to anything."""
     field = model._meta.get_field(name)
     if name == "tags":  # generic: of any object, by its id
         table, column = field.through._meta.db_table, "object_id"
@@ -166,8 +207,9 @@ def _exists_sql(model: Any, name: str) -> str:
         table, column = field.through._meta.db_table, field.field.m2m_reverse_name()
     else:
         table, column = field.related_model._meta.db_table, field.field.column
-    quote = connection.ops.quote_name
-    return f"EXISTS (SELECT 1 FROM {quote(table)} WHERE {quote(column)} = %s)"  # noqa: S608  (no user input)
+    table, column = map(connection.ops.quote_name, (table, column))
+    keys = ", ".join(["%s"] * count)
+    return f"SELECT DISTINCT {place}, {column} FROM {table} WHERE {column} IN ({keys})"  # noqa: S608  (no user input)
 
 
 def _nothing(model: Any, name: str) -> Any:

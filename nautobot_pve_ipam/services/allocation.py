@@ -7,7 +7,6 @@ addresses (see signals.py) waits for them, and they for whoever is doing so.
 """
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -96,7 +95,7 @@ def allocate(
     if len(macs) != len(set(macs)):
         twice = next(mac for mac in macs if macs.count(mac) > 1)
         raise InvalidRequest(f"mac {twice} appears twice in the list", field="mac")
-    with locked_transaction() as locks, log_together() if len(wanted) > 1 else nullcontext():
+    with locked_transaction() as locks, log_together():
         if key:
             locks.wait("idempotency-key", user.pk, key)
             if given := idempotency.addresses_given(user, key, request_digest):
@@ -124,7 +123,7 @@ def take(prefix: Prefix, host: int, wanted: Wanted, locks: Locks, *, caller: Cal
     Raises Forbidden as `allocate` does, IntegrityError or ValidationError if the address already exists or Nautobot
     rejects it.
     """
-    with transaction.atomic():
+    with transaction.atomic(), log_together():
         maker = _Maker(prefix, caller.subnet, locks)
         maker.look_around([host])
         held = maker.make(host, wanted)
