@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection
+from django.db.models import Q
 from nautobot.ipam.models import IPAddressRange, Prefix
 
 from nautobot_pve_ipam.search.intervals import IPV4_BITS, IPV6_BITS, Interval, to_text
@@ -61,6 +62,13 @@ def possible_networks(address: int, ip_version: int, longer_than: int = -1) -> s
     """
     bits = IPV4_BITS if ip_version == 4 else IPV6_BITS
     return {address >> (bits - length) << (bits - length) for length in range(longer_than + 1, bits + 1)} or {address}
+
+
+def containing(address: int, ip_version: int, prefix: str = "") -> Q:
+    """Q: a prefix contains this address; `prefix` is the path to it, such as `prefix__`. Reads those rows only."""
+    networks = [to_text(network, ip_version) for network in possible_networks(address, ip_version)]
+    last = to_text(address, ip_version)
+    return Q(**{f"{prefix}ip_version": ip_version, f"{prefix}network__in": networks, f"{prefix}broadcast__gte": last})
 
 
 class Children:

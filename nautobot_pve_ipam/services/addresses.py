@@ -15,9 +15,8 @@ from nautobot.ipam.models import IPAddress, Namespace, Prefix
 from nautobot_pve_ipam.errors import AddressTaken, Conflict, InvalidRequest, Missing, NotOurs, PreconditionFailed
 from nautobot_pve_ipam.models import Allocation, SDNSubnet
 from nautobot_pve_ipam.permissions import is_visible, require
-from nautobot_pve_ipam.search.intervals import to_text
 from nautobot_pve_ipam.search.occupancy import territory, usable_span
-from nautobot_pve_ipam.search.tables import database_id, possible_networks
+from nautobot_pve_ipam.search.tables import containing, database_id
 from nautobot_pve_ipam.services.allocation import Guest, Held, Wanted, confirm, new_allocation, release, take, update
 from nautobot_pve_ipam.services.callers import Caller
 from nautobot_pve_ipam.services.locks import change_prefixes, locked_transaction
@@ -164,22 +163,16 @@ def _home(caller: Caller, ip: netaddr.IPAddress, own_subnet_only: bool) -> tuple
     visible = Prefix.objects.restrict(caller.user, "view").select_related("namespace")
     records = (
         caller.subnets()
-        .filter(
-            prefix__in=visible,
-            prefix__ip_version=ip.version,
-            prefix__network__lte=str(ip),
-            prefix__broadcast__gte=str(ip),
-        )
+        .filter(containing(int(ip), ip.version, "prefix__"), prefix__in=visible)
         .select_related("vnet__zone__cluster", "prefix__namespace")
         .order_by("-prefix__prefix_length")
     )
     if record := records.first():
         return record.prefix, record
     if not (caller.zone or caller.cluster or own_subnet_only):
-        try:
-            return visible.filter(namespace=caller.namespace).get_closest_parent(str(ip), include_self=True), None
-        except Prefix.DoesNotExist:
-            pass
+        prefixes = visible.filter(containing(int(ip), ip.version), namespace=caller.namespace)
+        if prefix := prefixes.order_by("-prefix_length").first():
+            return prefix, None
     where = f"zone {caller.zone}" if caller.zone else f"namespace {caller.namespace}"
     raise Missing(f"{where} has no subnet containing address {ip}")
 
@@ -198,9 +191,9 @@ def address_in(namespace: Namespace, ip: netaddr.IPAddress) -> IPAddress | None:
 
 
 def _check_is_no_gateway(namespace: Namespace, ip: netaddr.IPAddress) -> None:
-    networks = [to_text(network, ip.version) for network in possible_networks(int(ip), ip.version)]
-    records = SDNSubnet.objects.filter(prefix__namespace=namespace, prefix__network__in=networks, gateway=str(ip))
-    if record := records.filter(prefix__broadcast__gte=str(ip)).select_related("prefix").first():
+    around = containing(int(ip), ip.version, "prefix__")
+    records = SDNSubnet.objects.filter(around, prefix__namespace=namespace, gateway=str(ip))
+    if record := records.select_related("prefix").first():
         raise AddressTaken(f"address {ip} is the gateway of subnet {record.prefix} in namespace {namespace}")
 
 

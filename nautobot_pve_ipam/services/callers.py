@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.db.models.lookups import IsNull
 from nautobot.ipam.choices import PrefixTypeChoices
 from nautobot.ipam.models import IPAddress, Namespace, Prefix
 
@@ -125,7 +126,10 @@ class Caller:
         """
         own, inside, parent, pools = self.subnets(), Q(), "ip_address__parent", Q()
         for _ in range(POOL_DEPTH + 1):
-            inside |= pools & Q(Exists(own.filter(prefix=OuterRef(parent))))
+            # Not Exists(): PostgreSQL would read the prefixes of all subnets instead of looking for this one.
+            inside |= pools & Q(
+                IsNull(Subquery(own.filter(prefix=OuterRef(parent)).order_by().values("pk")[:1]), False)
+            )
             pools &= Q(**{f"{parent}__type": PrefixTypeChoices.TYPE_POOL})
             parent += "__parent"
         return inside

@@ -12,6 +12,7 @@ import netaddr
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import Q
 from nautobot.extras.models import Role, Status
 from nautobot.ipam.choices import PrefixTypeChoices
 from nautobot.ipam.models import IPAddressRange, Namespace, Prefix
@@ -21,10 +22,13 @@ from nautobot_pve_ipam.models import PVECluster, SDNDHCPRange, SDNSubnet, SDNVNe
 from nautobot_pve_ipam.permissions import is_visible, require
 from nautobot_pve_ipam.search.intervals import Interval, to_text, usable
 from nautobot_pve_ipam.search.occupancy import DHCP_ROLE, territory
-from nautobot_pve_ipam.search.tables import database_id
+from nautobot_pve_ipam.search.tables import containing, database_id
 from nautobot_pve_ipam.services.addresses import address_in, holder
 from nautobot_pve_ipam.services.allocation import DEFAULT_STATUS, release
 from nautobot_pve_ipam.services.locks import Locks, change_prefixes, locked_transaction
+
+#: Guests that are in the way are counted up to this many.
+COUNTED = 100
 
 
 class Unchanged(Enum):
@@ -99,9 +103,10 @@ def delete_subnet(record: SDNSubnet, *, user: Any) -> None:
         require(user, "delete", record)
         guests = record.allocations.filter(is_gateway=False)
         if guest := guests.first():
+            held = guests[: COUNTED + 1].count()
+            many = f"more than {COUNTED}" if held > COUNTED else held
             raise SubnetNotEmpty(
-                f"subnet {prefix} is not empty: "
-                f"guests hold {guests.count()} of its addresses"
+                f"subnet {prefix} is not empty: guests hold {many} of its addresses"
                 + (f", the first is {guest.ip_address}" if is_visible(user, guest.ip_address) else "")
             )
         others = SDNSubnet.objects.filter(prefix=prefix).exclude(pk=record.pk)
@@ -228,11 +233,13 @@ def _record(
 
 def _check_overlap(namespace: Namespace, network: netaddr.IPNetwork, vnet: SDNVNet, user: Any) -> None:
     """Subnets of a namespace must not overlap, except for the same subnet in two clusters."""
-    overlapping = SDNSubnet.objects.filter(
-        prefix__namespace=namespace,
+    inside = Q(
         prefix__ip_version=network.version,
+        prefix__network__gte=to_text(network.first, network.version),
         prefix__network__lte=to_text(network.last, network.version),
-        prefix__broadcast__gte=to_text(network.first, network.version),
+    )
+    overlapping = SDNSubnet.objects.filter(
+        inside | containing(network.first, network.version, "prefix__"), prefix__namespace=namespace
     ).select_related("prefix", "vnet__zone__cluster")
     for other in overlapping:
         same = other.prefix.prefix_length == network.prefixlen
