@@ -15,7 +15,7 @@ from typing import Any
 
 import psycopg2
 
-from benchmarks import measures, methods, report
+from benchmarks import measures, methods, pve_calls, report
 from benchmarks.fill import Filler
 from benchmarks.load import Clients, Server, clients
 from benchmarks.plans import FULL, QUICK, TRIAL, Plan
@@ -85,6 +85,8 @@ def measure(
         shapes = measures.shape_cases(filler, plan)
         pve = measures.pve_case(filler, plan)
         bulk = filler.dense("bulk", 16, 1_000)
+        few, many = (filler.pve(f"{name}-calls", 16, 0) for name in ("few", "many"))
+        filler.crowd(many, plan.subnets, plan.allocations)
         contests = [
             measures.contest(filler, "8", 8),
             measures.contest(filler, "32", 32),
@@ -99,6 +101,8 @@ def measure(
         pools = {case.name: methods.temporary_pools(server, case.subnet, fill.used) for fill, case in fills}
         say("one request at a time")
         alone = measures.one_after_the_other(server, [*(case for _, case in fills), *shapes, pve])
+        say("hooks and facade")
+        results["pve_calls"] = pve_calls.measure(server, few, many, plan.repetitions // 3)
         say("lists")
         results["bulk_256"] = measures.bulk(server, bulk, plan)
         say("preview")

@@ -145,9 +145,63 @@ class Filler:
         self._use(subnet, "generate_series(2, %(last)s) AS n", last=used + 1)
         return subnet
 
+    def crowd(self, subnet: Subnet, subnets: int, allocations: int) -> None:
+        """As many further subnets of PVE in the namespace, and allocations in this subnet.
+
+        Each is a copy of one that PVE's hooks make, whatever columns that has.
+        """
+        ip = subnet.network[2]
+        guest = {"zone": ZONE, "mac": "02:00:00:00:00:00", "vmid": 100, "hostname": "guest"}
+        path = f"/api/plugins/pve-ipam/namespaces/{subnet.namespace}/ips/{ip}/"
+        self._server.expect(CREATED, Request("PUT", path, guest))
+        self._use(subnet, "generate_series(3, %(last)s) AS n", last=allocations + 1)
+        self._copy(
+            "nautobot_pve_ipam_allocation",
+            "jsonb_build_object('ip_address_id', a.id, 'mac', upper(regexp_replace("
+            "'020001' || lpad(to_hex(row_number() OVER (ORDER BY a.host)), 6, '0'), '(..)(?!$)', '\\1:', 'g')))",
+            "ipam_ipaddress a",
+            "t.ip_address_id = (SELECT id FROM ipam_ipaddress WHERE parent_id = %(parent)s AND mask_length = %(mask)s"
+            " AND host = %(host)s) AND a.parent_id = %(parent)s AND a.host > %(host)s",
+            parent=subnet.prefix_id,
+            mask=subnet.network.prefixlen,
+            host=ip.packed,
+        )
+        first = int(subnet.network.broadcast_address) + 1
+        self._copy(
+            "ipam_prefix",
+            "jsonb_build_object('network', int4send((%(first)s + n * 256)::int4),"
+            " 'broadcast', int4send((%(first)s + n * 256 + 255)::int4), 'prefix_length', 24)",
+            "generate_series(0, %(last)s) AS n",
+            "t.id = %(parent)s",
+            first=first,
+            last=subnets - 2,
+            parent=subnet.prefix_id,
+        )
+        self._copy(
+            "nautobot_pve_ipam_sdnsubnet",
+            "jsonb_build_object('prefix_id', p.id)",
+            "ipam_prefix p",
+            "t.prefix_id = %(parent)s AND p.namespace_id = %(namespace)s AND p.id <> %(parent)s",
+            parent=subnet.prefix_id,
+            namespace=subnet.namespace_id,
+        )
+
+    def _copy(self, table: str, changes: str, source: str, condition: str, **values: object) -> None:
+        """Insert copies of a row `t` with new ids and the `changes` (a JSON object), one for each row of the source."""
+        self._execute(
+            f"""INSERT INTO {table} SELECT (jsonb_populate_record(
+                    NULL::{table}, to_jsonb(t) || jsonb_build_object('id', gen_random_uuid()) || {changes})).*
+                FROM {table} t CROSS JOIN {source} WHERE {condition}""",
+            values,
+        )
+
     def settle(self) -> None:
         """Give the planner its statistics, and get the writing over before anything is timed."""
-        self._execute("VACUUM (ANALYZE) ipam_ipaddress, ipam_prefix, ipam_ipaddressrange", {})
+        self._execute(
+            "VACUUM (ANALYZE) ipam_ipaddress, ipam_prefix, ipam_ipaddressrange, nautobot_pve_ipam_allocation,"
+            " nautobot_pve_ipam_sdnsubnet, nautobot_pve_ipam_sdndhcprange",
+            {},
+        )
         try:
             self._execute("CHECKPOINT", {})
         except psycopg2.errors.InsufficientPrivilege:

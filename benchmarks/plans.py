@@ -16,7 +16,10 @@ class Fill:
 
 @dataclass(frozen=True)
 class Plan:
-    """`used`, `children`, `ranges`: sizes of the shapes. `requests`: of all clients together, per round and method."""
+    """`used`, `children`, `ranges`: sizes of the shapes. `requests`: of all clients together, per round and method.
+
+    `subnets`, `allocations`: of PVE, in a crowded namespace.
+    """
 
     fills: tuple[Fill, ...]
     repetitions: int
@@ -27,6 +30,8 @@ class Plan:
     bulk_repetitions: int
     rounds: int
     requests: int
+    subnets: int
+    allocations: int
 
 
 FULL = Plan(
@@ -35,17 +40,17 @@ FULL = Plan(
         Fill(1_000_000, 12, 0),
     ),
     repetitions=60, full_prefix_length=15, used=100_000, children=5_000, ranges=2_000,
-    bulk_repetitions=5, rounds=3, requests=256,
+    bulk_repetitions=5, rounds=3, requests=256, subnets=200, allocations=50_000,
 )  # fmt: skip
 
 QUICK = Plan(
     fills=(Fill(0, 22, 5), Fill(900, 22, 5), Fill(10_000, 16, 2), Fill(LARGEST_FILL_WITH_CORE, 15, 1)),
     repetitions=15, full_prefix_length=18, used=10_000, children=500, ranges=200,
-    bulk_repetitions=2, rounds=1, requests=96,
+    bulk_repetitions=2, rounds=1, requests=96, subnets=200, allocations=10_000,
 )  # fmt: skip
 
 TRIAL = Plan(
     fills=(Fill(0, 22, 2), Fill(900, 22, 2), Fill(2_000, 16, 1)),
     repetitions=3, full_prefix_length=22, used=1_000, children=50, ranges=20,
-    bulk_repetitions=1, rounds=1, requests=32,
+    bulk_repetitions=1, rounds=1, requests=32, subnets=20, allocations=500,
 )  # fmt: skip
