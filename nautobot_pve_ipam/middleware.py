@@ -1,6 +1,7 @@
 """Responds with 503 when the database or Redis is out of reach; Nautobot would close the connection without a response.
 
-Nautobot's change logging accesses both again after the view has returned, and so does its error page.
+Nautobot's change logging accesses both again after the view has returned, and so does its error page. Also serves
+writes to a URL that lacks its last slash.
 Imports core_internals and errors only.
 """
 
@@ -9,6 +10,7 @@ import sys
 
 from django.core.signals import got_request_exception
 from django.http import JsonResponse
+from rest_framework.permissions import SAFE_METHODS
 
 from nautobot_pve_ipam.core_internals import current_request
 from nautobot_pve_ipam.errors import OUT_OF_REACH, Unavailable, one_line
@@ -37,8 +39,9 @@ class OutOfReachMiddleware:
             current_request.reset(token)
 
     def _answer(self, request):
-        if not request.path_info.startswith(BASE):
+        if not f"{request.path_info}/".startswith(BASE):
             return self._get_response(request)
+        complete_path(request)
         try:
             response = self._get_response(request)
         except OUT_OF_REACH as caught:
@@ -53,6 +56,13 @@ class OutOfReachMiddleware:
             answer = unavailable()
         answer.headers.setdefault("Content-Length", str(len(answer.content)))  # normally set by CommonMiddleware
         return answer
+
+
+def complete_path(request):
+    """Add the last slash to the path of a write: Django would redirect, and clients follow with a GET or no body."""
+    if request.method not in SAFE_METHODS and not request.path_info.endswith("/"):
+        request.path_info += "/"
+        request.path += "/"
 
 
 def note_exception(sender, request=None, **kwargs):
