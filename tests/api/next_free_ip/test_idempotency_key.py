@@ -96,6 +96,52 @@ def test_a_key_is_forgotten_after_a_day(network):
     assert (again.status, again.body["id"] != first.body["id"]) == (201, True)
 
 
+@pytest.mark.postgresql
+def test_nobody_waits_for_another_key(network):
+    """Not even while its expired record is locked by somebody who is clearing it away."""
+    ask(network, {}, "one")
+    with network.live.connect() as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE nautobot_pve_ipam_idempotencykey stored SET created = %s WHERE stored.key = %s",
+            [datetime.now(timezone.utc) - timedelta(hours=25), f"{network.name} one"],
+        )
+        cursor.execute("BEGIN")
+        cursor.execute(
+            "SELECT 1 FROM nautobot_pve_ipam_idempotencykey stored WHERE stored.key = %s FOR UPDATE",
+            [f"{network.name} one"],
+        )
+        assert ask(network, {}, "two").status == 201
+        cursor.execute("ROLLBACK")
+    assert ask(network, {}, "one").status == 201
+
+
+@pytest.mark.postgresql
+def test_a_key_that_was_stored_round_our_lock_at_the_same_moment(network):
+    """It may not be known yet when the request looks: the database refuses the second one, and nothing is written."""
+    ask(network, {}, "one")
+    before = network.written()
+    copy = (
+        "INSERT INTO nautobot_pve_ipam_idempotencykey (id, user_id, key, request_digest, ip_address_ids, created)"
+        " SELECT gen_random_uuid(), user_id, %s, request_digest, ip_address_ids, created"
+        " FROM nautobot_pve_ipam_idempotencykey stored WHERE stored.key = %s"
+    )
+    with network.live.connect() as connection, connection.cursor() as cursor, ThreadPoolExecutor(1) as pool:
+        cursor.execute("BEGIN")
+        cursor.execute(copy, [f"{network.name} two", f"{network.name} one"])
+        asked = pool.submit(ask, network, {}, "two")
+        with network.live.connect() as other, other.cursor() as watching:
+            waiting = 0
+            while not waiting and not asked.done():
+                watching.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted")
+                (waiting,) = watching.fetchone()
+        cursor.execute("COMMIT")
+        answer = asked.result()
+    assert (answer.status, answer.body["code"]) == (409, "conflict")
+    addresses, allocations, keys, changes = before
+    assert network.written() == (addresses, allocations, keys + 1, changes)
+    assert ask(network, {}, "two").status == 200
+
+
 def test_simultaneous_requests_with_one_key_get_one_answer(network):
     with ThreadPoolExecutor(10) as pool:
         asked = [pool.submit(ask, network, [{"vmid": 101}, {}], "one") for _ in range(10)]
