@@ -11,7 +11,7 @@ from tests.live import Answer
 class Inside:
     """Stands in for a `Live`: `Entry(Inside(api_client))` is a namespace that only this test sees."""
 
-    token = None
+    url, token = "http://testserver", None
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -19,8 +19,9 @@ class Inside:
     def request(
         self, method: str, path: str, body: Any = None, *, headers: dict[str, str] | None = None, token: None = None
     ) -> Answer:
-        url = path if path.startswith("/") else f"/api/plugins/pve-ipam/{path}"
-        content = "" if body is None else json.dumps(body)
+        """As `Live.request` does. The client is logged in: there is no token."""
+        url = path if path.startswith(("/", self.url)) else f"/api/plugins/pve-ipam/{path}"
+        content = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
         response = self._client.generic(method, url, content, content_type="application/json", headers=headers)
         is_json = "json" in response.headers.get("Content-Type", "")
         parsed = json.loads(response.content) if is_json and response.content else response.content.decode() or None

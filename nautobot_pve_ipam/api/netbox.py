@@ -8,7 +8,6 @@ import the rest of api, services, search and models.
 """
 
 import re
-from dataclasses import replace
 from datetime import timedelta
 
 import netaddr
@@ -28,7 +27,7 @@ from nautobot_pve_ipam.services.addresses import delete_address, find_by_mac, pa
 from nautobot_pve_ipam.services.allocation import Guest, Wanted, allocate
 from nautobot_pve_ipam.services.callers import Caller
 from nautobot_pve_ipam.services.subnets import SubnetFacts, delete_subnet, learn_gateway, put_subnet
-from nautobot_pve_ipam.services.values import parse_address, parse_mac, parse_subnet
+from nautobot_pve_ipam.services.values import parse_address, parse_mac, parse_subnet, told_name
 
 #: The stock plugin sends neither zone nor vnet; the vnet is known only from the gateway's name.
 ZONE, VNET = "netbox", "unknown"
@@ -62,9 +61,9 @@ class FacadeView(PVEIPAMView):
         if not isinstance(description, str) or not isinstance(hostname, str):
             raise InvalidRequest("description and dns_name must be text or null", field="description")
         if description == GATEWAY:
-            return Guest(hostname=hostname, is_gateway=True)
+            return Guest(hostname=told_name(hostname), is_gateway=True)
         mac = description.removeprefix(MAC_MARK) if description.startswith(MAC_MARK) else None
-        return Guest(mac=parse_mac(mac, "description") if mac else None, hostname=hostname)
+        return Guest(mac=parse_mac(mac, "description") if mac else None, hostname=told_name(hostname))
 
     @staticmethod
     def records(caller):
@@ -191,19 +190,16 @@ class AvailableIPsView(FacadeView):
 
     rights = {"POST": ("ipam.view_prefix", "ipam.add_ipaddress")}
 
-    def answer_with_next_free(self, request, caller, record, bounds=()):
+    def answer_with_next_free(self, request, record, bounds=()):
         wanted = Wanted(self.guest(self.body(request)))
-        # PVE retries, after a timeout for example, without checking what a MAC already holds: look in the whole subnet.
-        (held,) = allocate(
-            Search(record.prefix, bounds), [wanted], caller=replace(caller, subnet=record), mac_anywhere=True
-        )
+        (held,) = allocate(Search(record.prefix, bounds), [wanted], caller=Caller.in_subnet(request.user, record))
         return Response(address_answer(held.address, held.allocation), status=201 if held.created else 200)
 
 
 class PrefixAvailableIPsView(AvailableIPsView):
     def post(self, request, namespace, pk, cluster=None):
         caller = self.caller(request, namespace, cluster)
-        return self.answer_with_next_free(request, caller, one(self.records(caller), "prefix", pk=pk))
+        return self.answer_with_next_free(request, one(self.records(caller), "prefix", pk=pk))
 
 
 class RangeAvailableIPsView(AvailableIPsView):
@@ -212,7 +208,7 @@ class RangeAvailableIPsView(AvailableIPsView):
         caller = self.caller(request, namespace, cluster)
         record, found = range_of(caller.user, self.records(caller), pk)
         try:
-            return self.answer_with_next_free(request, caller, record, (bounds_of(found),))
+            return self.answer_with_next_free(request, record, (bounds_of(found),))
         except NoFreeAddress:
             others = record.dhcp_ranges.exclude(pk=found.pk)
             if any(Search(record.prefix, (bounds_of(other),)).first(1) for other in others):

@@ -91,6 +91,8 @@ class NextFreeIPView(PVEIPAMView):
     """
 
     rights = {"GET": ("ipam.view_prefix",), "POST": ("ipam.view_prefix", "ipam.add_ipaddress")}
+    #: Whether this is one of PVE's hooks, the others of which must find what it hands out.
+    is_hook = False
 
     def find(self, request, *args: Any, **kwargs: Any) -> tuple[Prefix, Interval | None]:
         """The prefix named by the URL, and the interval to which the search is limited, or None."""
@@ -145,6 +147,7 @@ class NextFreeIPView(PVEIPAMView):
             caller=caller.in_prefix(prefix),
             key=key,
             request_digest=digest(request) if key else "",
+            by_hook=self.is_hook,
         )
         if not isinstance(request.data, list):
             return held_response(result[0], request)
@@ -202,6 +205,7 @@ class PrefixNextFreeIPView(NextFreeIPView):
 
 class SubnetNextFreeIPView(NextFreeIPView):
     name = "Next Free IP of a Subnet"
+    is_hook = True
 
     def find(self, request, namespace, subnet):
         return lookups.visible_prefix_of(request.user, namespace, parse_subnet(subnet)), None

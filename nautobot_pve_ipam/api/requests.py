@@ -22,6 +22,7 @@ from nautobot_pve_ipam.search.search import Search, build_search
 from nautobot_pve_ipam.services.addresses import Precondition
 from nautobot_pve_ipam.services.allocation import Guest, Wanted
 from nautobot_pve_ipam.services.subnets import UNCHANGED, SubnetFacts
+from nautobot_pve_ipam.services.values import told_name
 
 #: The fields that define the search.
 SEARCH_FIELDS = ("range_start", "range_end", "ranges", "offset", "exclude")
@@ -72,7 +73,10 @@ class GuestSerializer(serializers.Serializer):
     def guest(data, *, is_gateway=False):
         """The guest described by validated `data`."""
         return Guest(
-            mac=data.get("mac"), vmid=data.get("vmid"), hostname=data.get("hostname") or "", is_gateway=is_gateway
+            mac=data.get("mac"),
+            vmid=data.get("vmid"),
+            hostname=told_name(data.get("hostname")),
+            is_gateway=is_gateway,
         )
 
 

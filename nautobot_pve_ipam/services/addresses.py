@@ -17,7 +17,17 @@ from nautobot_pve_ipam.models import Allocation, SDNSubnet
 from nautobot_pve_ipam.permissions import is_visible, require
 from nautobot_pve_ipam.search.occupancy import territory, usable_span
 from nautobot_pve_ipam.search.tables import containing, database_id
-from nautobot_pve_ipam.services.allocation import Guest, Held, Wanted, confirm, new_allocation, release, take, update
+from nautobot_pve_ipam.services.allocation import (
+    Guest,
+    Held,
+    Wanted,
+    confirm,
+    new_allocation,
+    release,
+    take,
+    update,
+    with_known_name,
+)
 from nautobot_pve_ipam.services.callers import Caller
 from nautobot_pve_ipam.services.locks import change_prefixes, locked_transaction
 
@@ -240,20 +250,8 @@ def holder(allocation: Allocation, user: Any) -> str:
 
 
 def _check_mac_is_free(caller: Caller, prefix: Prefix, ip: netaddr.IPAddress, mac: str) -> None:
-    first, last = (str(prefix.network), str(prefix.broadcast))
-    other = (
-        caller.allocations()
-        .filter(
-            mac=mac,
-            is_gateway=False,
-            ip_address__ip_version=prefix.ip_version,
-            ip_address__host__gte=first,
-            ip_address__host__lte=last,
-        )
-        .exclude(ip_address__host=str(ip))
-        .first()
-    )
-    if other:
+    held = caller.allocations_in(prefix).filter(mac=mac, is_gateway=False)
+    if other := held.exclude(ip_address__host=str(ip)).first():
         named = other.ip_address if is_visible(caller.user, other.ip_address) else "an address"
         raise Conflict(f"mac {mac} already holds {named} in {prefix.prefix}", field="mac")
 
@@ -261,7 +259,7 @@ def _check_mac_is_free(caller: Caller, prefix: Prefix, ip: netaddr.IPAddress, ma
 def _adopt(address: IPAddress, guest: Guest, caller: Caller, adopt: bool) -> Held:
     if not adopt:
         raise AddressTaken(f"address {address} was not created by PVE: adopt it to use it")
-    allocation = new_allocation(address, guest, caller.subnet, adopted=True)
+    allocation = new_allocation(address, with_known_name(guest, caller), caller.subnet, adopted=True)
     allocation.validated_save()
     require(caller.user, "view", address)
     require(caller.user, "change", address)

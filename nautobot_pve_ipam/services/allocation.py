@@ -26,11 +26,12 @@ from nautobot_pve_ipam.errors import Conflict, InvalidRequest, Missing, NoFreeAd
 from nautobot_pve_ipam.models import Allocation, SDNSubnet
 from nautobot_pve_ipam.permissions import require
 from nautobot_pve_ipam.search import occupancy, tables
-from nautobot_pve_ipam.search.intervals import Interval, to_int, to_text
+from nautobot_pve_ipam.search.intervals import Interval, to_text
 from nautobot_pve_ipam.search.search import Search
 from nautobot_pve_ipam.services import idempotency
 from nautobot_pve_ipam.services.callers import Caller
 from nautobot_pve_ipam.services.locks import LockName, Locks, locked_transaction
+from nautobot_pve_ipam.services.names import known_name, remember_name
 
 DEFAULT_STATUS = "Active"
 #: Extra candidates offered after a free address, since concurrent clients may have locked the first ones.
@@ -78,13 +79,14 @@ def allocate(
     caller: Caller,
     key: str | None = None,
     request_digest: str = "",
-    mac_anywhere: bool = False,
+    by_hook: bool = False,
 ) -> list[Held]:
     """Allocate the next free addresses of `search`, one for each of `wanted`, all or none.
 
-    A MAC that already holds an address of the prefix (within the bounds, if the search has any and `mac_anywhere` is
-    not set) gets that address back. `key` is the caller's Idempotency-Key: the same key and digest within a day get
-    the same addresses.
+    A MAC that already holds an address of the subnet gets that address back: wherever it lies for a PVE, which asks
+    range after range, and within the bounds for a caller that names neither cluster nor zone. `key` is the caller's
+    Idempotency-Key: the same key and digest within a day get the same addresses. Hooks find and release addresses by
+    their allocations: `by_hook` makes one even if nothing is known of the guest.
 
     Raises NoFreeAddress, Forbidden if the caller's user may not add such an address, or not view or change one that is
     held already, KeyReused, InvalidRequest, and Django's ValidationError if Nautobot rejects a value. If any of these
@@ -103,10 +105,14 @@ def allocate(
                 return [Held(address, getattr(address, "pve_allocation", None), created=False) for address in given]
         own_prefix = ("prefix", tables.database_id(occupancy.territory(search.prefix).pk))
         locks.wait_all([own_prefix, *(("mac", search.prefix.pk, mac) for mac in macs)])
-        where = replace(search, bounds=()) if mac_anywhere else search
-        allocations = {mac: found for mac in macs if (found := _allocation_of_mac(where, mac, caller))}
-        missing = [item for item in wanted if item.guest.mac not in allocations]
-        made = iter(_create_free(search, missing, locks, caller.subnet) if missing else ())
+        allocations = {mac: found for mac in macs if (found := _allocation_of_mac(search, mac, caller))}
+        missing = [
+            replace(item, guest=with_known_name(item.guest, caller))
+            for item in wanted
+            if item.guest.mac not in allocations
+        ]
+        maker = _Maker(search.prefix, caller.subnet, locks, by_hook=by_hook)
+        made = iter(_create_free(search, missing, locks, maker) if missing else ())
         result = [
             confirm(allocations[item.guest.mac], item.guest, caller) if item.guest.mac in allocations else next(made)
             for item in wanted
@@ -124,9 +130,9 @@ def take(prefix: Prefix, host: int, wanted: Wanted, locks: Locks, *, caller: Cal
     rejects it.
     """
     with transaction.atomic(), log_together():
-        maker = _Maker(prefix, caller.subnet, locks)
+        maker = _Maker(prefix, caller.subnet, locks, by_hook=True)
         maker.look_around([host])
-        held = maker.make(host, wanted)
+        held = maker.make(host, replace(wanted, guest=with_known_name(wanted.guest, caller)))
         require(caller.user, "add", held.address)
         return held
 
@@ -176,6 +182,7 @@ def release(allocation: Allocation, *, user: Any) -> None:
     """
     address, subnet = allocation.ip_address, allocation.subnet
     require(user, "delete", address)
+    remember_name(allocation)
     if allocation.is_gateway and subnet is not None:
         sharers = SDNSubnet.objects.filter(prefix=subnet.prefix_id, gateway=address.host)
         if heir := sharers.exclude(pk=subnet.pk).first():
@@ -189,6 +196,13 @@ def release(allocation: Allocation, *, user: Any) -> None:
         address.delete()
     except (IntegrityError, ValidationError) as error:
         raise Conflict(f"address {address} could not be released: {error}") from error
+
+
+def with_known_name(guest: Guest, caller: Caller) -> Guest:
+    """The same guest, with the name that is known of its MAC if its PVE tells none."""
+    if guest.hostname or guest.is_gateway or not guest.mac or caller.subnet is None:
+        return guest
+    return replace(guest, hostname=known_name(caller, guest.mac))
 
 
 def new_allocation(address: IPAddress, guest: Guest, subnet: SDNSubnet | None, **fields: Any) -> Allocation:
@@ -214,26 +228,20 @@ def dns_name_of(hostname: str) -> str:
 
 
 def _allocation_of_mac(search: Search, mac: str, caller: Caller) -> Allocation | None:
-    """The caller's allocation for a guest's MAC within the prefix and bounds of the search."""
+    """The caller's allocation for a guest's MAC that it is given back."""
     if not tables.is_known_mac(mac):  # the usual case, a new guest: skip the expensive query
         return None
-    version = search.prefix.ip_version
-    inside = Q()
-    for start, end in search.bounds or (occupancy.span(search.prefix),):
-        inside |= Q(ip_address__host__gte=to_text(start, version), ip_address__host__lte=to_text(end, version))
-    found = caller.allocations().filter(inside, mac=mac, is_gateway=False, ip_address__ip_version=version)
-    for allocation in found.order_by("ip_address__host"):
-        address = allocation.ip_address
-        host = to_int(address.host)
-        # An address in a child network belongs to another subnet.
-        if address.parent_id == search.prefix.pk or any(occupancy.regions(search.prefix, host, host)):
-            return allocation
-    return None
+    found = caller.allocations_in(search.prefix).filter(mac=mac, is_gateway=False)
+    if search.bounds and not (caller.cluster or caller.zone):
+        version, inside = search.prefix.ip_version, Q()
+        for start, end in search.bounds:
+            inside |= Q(ip_address__host__gte=to_text(start, version), ip_address__host__lte=to_text(end, version))
+        found = found.filter(inside)
+    return found.order_by("ip_address__host").first()
 
 
-def _create_free(search: Search, wanted: list[Wanted], locks: Locks, subnet: SDNSubnet | None) -> list[Held]:
+def _create_free(search: Search, wanted: list[Wanted], locks: Locks, maker: "_Maker") -> list[Held]:
     """Create an address for each of `wanted`, the lowest free ones that no other request is about to take."""
-    maker = _Maker(search.prefix, subnet, locks)
     made, skipped = _create_unlocked(search, wanted, locks, maker)
     if len(made) < len(wanted) and skipped:
         # A long list may have kept us from more addresses than it takes: look again when it is done.
@@ -281,10 +289,11 @@ def _create_unlocked(
 class _Maker:
     """Creates the addresses of one request in one prefix; what they have in common is read once."""
 
-    def __init__(self, prefix: Prefix, subnet: SDNSubnet | None, locks: Locks) -> None:
+    def __init__(self, prefix: Prefix, subnet: SDNSubnet | None, locks: Locks, *, by_hook: bool) -> None:
         self._prefix = prefix
         self._subnet = subnet
         self._locks = locks
+        self._by_hook = by_hook
         self._dhcp: list[Interval] = []
         self._is_parent = False
 
@@ -346,11 +355,15 @@ class _Maker:
         transaction.on_commit(addresses_allocated.inc)
         if tags:
             address.tags.set(tags)
-        allocation = self._allocation(address, guest) if guest or self._subnet else None
+        allocation = self._allocation(address, guest) if guest or self._subnet or self._by_hook else None
         return Held(address, allocation, created=True)
 
     def _allocation(self, address: IPAddress, guest: Guest) -> Allocation:
         allocation = new_allocation(address, guest, self._subnet, last_seen=timezone.now())
+        if not (guest or self._subnet):
+            # It says only that we handed out the address, and that is in the address's own entry in the change log.
+            Allocation.objects.bulk_create([allocation])
+            return allocation
         # The address is new and the subnet was just read: no need to query whether they exist.
         allocation.full_clean(exclude=("ip_address", "subnet"), validate_unique=False, validate_constraints=False)
         log_cheaply(allocation)

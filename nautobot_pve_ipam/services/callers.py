@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from django.db.models import OuterRef, Q, QuerySet, Subquery
-from django.db.models.lookups import IsNull
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from nautobot.ipam.choices import PrefixTypeChoices
 from nautobot.ipam.models import IPAddress, Namespace, Prefix
 
@@ -16,9 +15,6 @@ from nautobot_pve_ipam.models import Allocation, PVECluster, SDNSubnet, SDNZone
 from nautobot_pve_ipam.search.tables import is_sdn_subnet
 
 RELATED = ("ip_address__status", "ip_address__parent__namespace", "subnet__vnet__zone__cluster")
-
-#: So many pools inside each other belong to the subnet around them.
-POOL_DEPTH = 3
 
 
 @dataclass(frozen=True)
@@ -100,11 +96,15 @@ class Caller:
             own = Q(subnet__isnull=False, subnet__vnet__zone__cluster__name=self.cluster)
             if self.zone:
                 own &= Q(subnet__vnet__zone__name=self.zone)
-            own |= Q(subnet=None) & self._in_own_prefix()
+            own |= _loose_in(Prefix.objects.filter(sdn_subnets__in=self.subnets()))
         else:
             own = Q(subnet=None) | Q(subnet__vnet__zone__cluster=None)
         inside = Allocation.objects.filter(own, ip_address__parent__namespace=self.namespace)
         return inside.select_related(*RELATED)
+
+    def allocations_in(self, prefix: Prefix) -> QuerySet[Allocation]:
+        """The caller's own allocations of a subnet. If one has a subnet set, that counts, wherever it lies by now."""
+        return self.allocations().filter(Q(subnet__prefix=prefix) | _loose_in(Prefix.objects.filter(pk=prefix.pk)))
 
     def visible_allocations(self) -> QuerySet[Allocation]:
         """The caller's own allocations, and the gateways that its subnets share with another cluster, as far as the
@@ -118,21 +118,6 @@ class Caller:
         """Those of the allocations whose addresses the user may view."""
         visible = IPAddress.objects.restrict(self.user, "view")
         return allocations if is_unrestricted(visible) else allocations.filter(ip_address__in=visible)
-
-    def _in_own_prefix(self) -> Q:
-        """Q: the parent of the address is the prefix of one of the caller's subnets, or a pool in one.
-
-        Pools may be nested; beyond POOL_DEPTH of them an address is not the caller's.
-        """
-        own, inside, parent, pools = self.subnets(), Q(), "ip_address__parent", Q()
-        for _ in range(POOL_DEPTH + 1):
-            # Not Exists(): PostgreSQL would read the prefixes of all subnets instead of looking for this one.
-            inside |= pools & Q(
-                IsNull(Subquery(own.filter(prefix=OuterRef(parent)).order_by().values("pk")[:1]), False)
-            )
-            pools &= Q(**{f"{parent}__type": PrefixTypeChoices.TYPE_POOL})
-            parent += "__parent"
-        return inside
 
     def stranger(self) -> str | None:
         """A sentence if zones of the namespace belong to others, but none to the caller's cluster; None otherwise.
@@ -163,3 +148,20 @@ class Caller:
             )
         whose = " of ".join(f"{what} {name}" for what, name in (("zone", self.zone), ("cluster", self.cluster)) if name)
         return f"{whose} has {has} {prefix.prefix} in namespace {self.namespace.name}"
+
+
+def _loose_in(prefixes: QuerySet[Prefix]) -> Q:
+    """Q: the allocation has no subnet, and its address lies in one of the prefixes, but in no child network of it.
+
+    By the address itself: core sometimes leaves it on another parent than the closest.
+    """
+    family, host = OuterRef("ip_address__ip_version"), OuterRef("ip_address__host")
+    around = prefixes.filter(ip_version=family, network__lte=host, broadcast__gte=host)
+    child = Prefix.objects.exclude(type=PrefixTypeChoices.TYPE_POOL).filter(
+        namespace=OuterRef("namespace"),
+        ip_version=OuterRef("ip_version"),
+        prefix_length__gt=OuterRef("prefix_length"),
+        network__lte=OuterRef(host),
+        broadcast__gte=OuterRef(host),
+    )
+    return Q(subnet=None) & Q(Exists(around.filter(~Exists(child))))

@@ -25,6 +25,7 @@ from nautobot_pve_ipam.search.occupancy import DHCP_ROLE, territory
 from nautobot_pve_ipam.search.tables import containing, database_id
 from nautobot_pve_ipam.services.addresses import address_in, holder
 from nautobot_pve_ipam.services.allocation import DEFAULT_STATUS, release
+from nautobot_pve_ipam.services.callers import Caller
 from nautobot_pve_ipam.services.locks import Locks, change_prefixes, locked_transaction
 
 #: Guests that are in the way are counted up to this many.
@@ -101,10 +102,12 @@ def delete_subnet(record: SDNSubnet, *, user: Any) -> None:
         if not SDNSubnet.objects.filter(pk=record.pk).exists():
             return  # deleted by a concurrent request
         require(user, "delete", record)
-        guests = record.allocations.filter(is_gateway=False)
+        held_here = Caller.in_subnet(user, record).allocations_in(prefix).filter(is_gateway=False)
+        # Whatever was given to this subnet, and guests that have lost it: it was deleted and made anew.
+        guests = held_here.filter(Q(subnet=record) | Q(mac__gt="") | Q(vmid__isnull=False))
         if guest := guests.first():
-            held = guests[: COUNTED + 1].count()
-            many = f"more than {COUNTED}" if held > COUNTED else held
+            count = guests[: COUNTED + 1].count()
+            many = f"more than {COUNTED}" if count > COUNTED else count
             raise SubnetNotEmpty(
                 f"subnet {prefix} is not empty: guests hold {many} of its addresses"
                 + (f", the first is {guest.ip_address}" if is_visible(user, guest.ip_address) else "")

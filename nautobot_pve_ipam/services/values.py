@@ -40,6 +40,12 @@ def parse_mac(value: object, field: str = "mac") -> str:
         raise _invalid(field, value, "is not a MAC address such as BC:24:11:00:00:01") from error
 
 
+def told_name(hostname: str | None) -> str:
+    """A guest's name as PVE tells it; empty if it tells none: null, nothing, or only a subnet's DNS zone prefix."""
+    name = (hostname or "").strip()
+    return "" if name.startswith(".") else name
+
+
 def parse_whole_number(value: object, field: str, *, minimum: int, maximum: int | None = None) -> int:
     """A whole number from `minimum` to `maximum` (None: unbounded); may be a string, as in a query."""
     number = value if isinstance(value, int) and not isinstance(value, bool) else None

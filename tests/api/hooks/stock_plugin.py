@@ -3,6 +3,7 @@
 The table follows pve-network's src/PVE/Network/SDN/Ipams/NetboxPlugin.pm and is executed by an interpreter.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,6 +78,8 @@ class StockPlugin:
     url: str
     token: str
 
+    send: Callable[..., Answer] = http_request
+
     def __post_init__(self) -> None:
         self.log: list[tuple[str, str, int]] = []
 
@@ -138,7 +141,7 @@ class StockPlugin:
 
     def _call(self, method: str, path: str, body: Any) -> Answer:
         headers = {"Authorization": f"token {self.token}", "Content-Type": "application/json; charset=UTF-8"}
-        answer = http_request(method, self.url + path, body, headers=headers)
+        answer = self.send(method, self.url + path, body, headers=headers)
         self.log.append((method, path, answer.status))
         return answer
 

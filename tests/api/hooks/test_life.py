@@ -130,6 +130,9 @@ def life(pve):
     assert pve.start(2) == ["11"] * both
     assert pve.start(3) == ["20"] * both, "the first range is full"
     assert pve.start(1) == ["10"] * both, "requested again, as after a timeout"
+    pve.stop(2)
+    assert pve.start(3) == ["20"] * both, "although there is an address in the first range again"
+    assert pve.start(2) == ["11"] * both
     yield "guests in both ranges"
     pve.take(4, "50")
     yield "an explicit address"
