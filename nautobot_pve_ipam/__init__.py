@@ -1,12 +1,21 @@
 """Proxmox VE addressing on Nautobot: the App's registration, nothing else."""
 
 from importlib import metadata
+from typing import Any
 
-from nautobot.apps import NautobotAppConfig, nautobot_database_ready
+from nautobot.apps import ConstanceConfigItem, NautobotAppConfig, nautobot_database_ready
 
 __version__ = metadata.version("nautobot-pve-ipam")
 
 OUTERMOST_MIDDLEWARE = "nautobot_pve_ipam.middleware.OutOfReachMiddleware"
+
+NOTHING: dict[str, Any] = {"tenant": None, "tags": [], "custom_fields": {}}
+
+
+def defaults_item(what, **shipped):
+    """A setting that admins can change on Nautobot's configuration page."""
+    help_text = f"What {what} get where PVE says nothing. Statuses, roles, tenants and tags are given by name."
+    return ConstanceConfigItem(shipped, help_text, "optional_json_field")
 
 
 class NautobotPVEIPAMConfig(NautobotAppConfig):
@@ -28,6 +37,19 @@ class NautobotPVEIPAMConfig(NautobotAppConfig):
         "gauge_warning": 80,
         "gauge_danger": 95,
     }
+    constance_config = {
+        "cluster_defaults": defaults_item("new PVE clusters", status="Active", tags=[], custom_fields={}),
+        "prefix_defaults": defaults_item(
+            "the prefixes of new subnets", status="Active", role=None, type="network", **NOTHING
+        ),
+        "range_defaults": defaults_item(
+            "new DHCP ranges. Addresses in ranges of this role are DHCP addresses",
+            status="Active",
+            role="DHCP",
+            **NOTHING,
+        ),
+        "address_defaults": defaults_item("new IP addresses", status="Active", role=None, type=None, **NOTHING),
+    }
     searchable_models = ["allocation", "pvecluster", "sdnsubnet", "sdnvnet", "sdnzone"]
 
     def ready(self):
@@ -36,6 +58,7 @@ class NautobotPVEIPAMConfig(NautobotAppConfig):
         from nautobot_pve_ipam import core_internals, signals  # noqa: PLC0415  (models are not loaded any earlier)
 
         nautobot_database_ready.connect(signals.offer_cluster_statuses, sender=self)
+        nautobot_database_ready.connect(signals.write_settings, sender=self)
         signals.listen()
         core_internals.put_outermost(OUTERMOST_MIDDLEWARE)
 

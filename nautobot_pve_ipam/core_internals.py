@@ -238,11 +238,11 @@ def know_parent(address: Any, prefix: Any) -> None:
 
 
 def value_before_save(instance: Any, name: str) -> Any:
-    """The value of a field before the current save, for use in a receiver of `post_save`.
+    """The value of a field before the current save, for use in a validator and in a receiver of `post_save`.
 
     Private: the old values, such as `_parent_id` for `parent_id`, that core's IPAM models keep until a save is done.
     Without them this returns the new value: a search cursor may then stay too high, which costs a search time, but
-    never loses an address.
+    never loses an address; and an edit of a prefix that does not suit PVE's records is not refused.
     """
     before = getattr(instance, f"_{name}", None)
     return getattr(instance, name) if before is None else before

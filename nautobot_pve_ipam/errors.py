@@ -11,6 +11,7 @@
     |   +-- NotOurs          409 not_ours           not created by PVE, so never deleted by PVE
     |   +-- KeyReused        409 idempotency_key_reused
     |   +-- PreconditionFailed  409 precondition_failed  the address is not held by whom the request names
+    |   +-- Misconfigured    409 misconfigured      a setting of the App: only an admin can mend it
     +-- Unavailable          503 unavailable        database or Redis out of reach; worth retrying
 
 Every sentence names the field and the value, in ASCII on one line: it is also sent as the HTTP reason phrase, which
@@ -19,9 +20,12 @@ is all that PVE's HTTP client shows its user. Imports no other file of the App.
 
 from __future__ import annotations
 
+from typing import Any
+
 import django_redis.exceptions
 import kombu.exceptions
 import redis.exceptions
+from django.core.exceptions import ValidationError
 from django.db import InterfaceError, OperationalError
 
 REASON_MAX_LENGTH = 200
@@ -100,6 +104,10 @@ class PreconditionFailed(Conflict):
     code = "precondition_failed"
 
 
+class Misconfigured(Conflict):
+    code = "misconfigured"
+
+
 class Unavailable(PVEIPAMError):
     status = 503
     code = "unavailable"
@@ -117,3 +125,22 @@ def quoted(value: object) -> str:
     """A value, truncated for use in an error sentence."""
     text = str(value)
     return text if len(text) <= QUOTED_MAX_LENGTH else text[: QUOTED_MAX_LENGTH - 3] + "..."
+
+
+def first_sentence(detail: Any, where: str = "") -> str:
+    """The first message in nested error details of DRF or Django, prefixed with the path of field names."""
+    if isinstance(detail, dict):
+        field, inner = next(iter(detail.items()))
+        named = where if field in ("__all__", "non_field_errors", "detail") else f"{where}.{field}" if where else field
+        return first_sentence(inner, named)
+    if isinstance(detail, (list, tuple)):
+        index, inner = next((i, part) for i, part in enumerate(detail) if part)
+        return first_sentence(inner, f"{where}[{index}]" if isinstance(inner, (dict, list)) else where)
+    sentence = str(detail)
+    # Our own sentences already name their field.
+    return sentence if not where or sentence.startswith(where.rsplit(".", 1)[-1]) else f"{where}: {sentence}"
+
+
+def rejection(error: ValidationError) -> str:
+    """Why Nautobot rejects a value, as one sentence that names the field."""
+    return first_sentence(error.message_dict if hasattr(error, "error_dict") else error.messages)

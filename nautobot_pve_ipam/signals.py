@@ -7,12 +7,13 @@ that are under way in the prefix, and later allocations wait for them.
 
 Addresses are freed through Nautobot's pages, its API, cascades, bulk deletes and Jobs. Deleting an address frees that
 address; deleting a child prefix, an IP address range or a gateway frees what it blocked. The cursors of all enclosing
-prefixes are lowered once, after the commit.
+prefixes are lowered once, after the commit. A prefix that is moved takes its zones along.
 May import services, search, models and core_internals.
 """
 
 from django.db.models import ProtectedError
 from django.db.models.signals import post_delete, post_save, pre_delete, pre_save
+from nautobot.apps.config import get_app_settings_or_config
 from nautobot.ipam.models import IPAddress, IPAddressRange, Prefix
 
 from nautobot_pve_ipam.core_internals import value_before_save
@@ -20,6 +21,7 @@ from nautobot_pve_ipam.models import SDNSubnet
 from nautobot_pve_ipam.search import freed
 from nautobot_pve_ipam.search.occupancy import territory
 from nautobot_pve_ipam.search.tables import database_id
+from nautobot_pve_ipam.services import core_edits
 from nautobot_pve_ipam.services.locks import change_prefixes
 
 #: Nautobot's built-in statuses that PVE clusters may have by default; an admin can change them.
@@ -33,6 +35,7 @@ def listen():
     pre_save.connect(_range_changes, sender=IPAddressRange, dispatch_uid="pve_ipam_range_changes")
     pre_save.connect(_subnet_changes, sender=SDNSubnet, dispatch_uid="pve_ipam_subnet_changes")
     pre_delete.connect(_gateway_freed, sender=SDNSubnet, dispatch_uid="pve_ipam_gateway_freed")
+    post_save.connect(_prefix_moved, sender=Prefix, dispatch_uid="pve_ipam_prefix_moved")
     for model, receiver in ((IPAddress, _address_freed), (Prefix, _prefix_freed), (IPAddressRange, _range_freed)):
         for signal in (post_delete, post_save):
             signal.connect(receiver, sender=model, dispatch_uid=f"pve_ipam{receiver.__name__}")
@@ -50,6 +53,18 @@ def offer_cluster_statuses(sender, *, apps, **kwargs):
         return
     for status in status_model.objects.filter(name__in=CLUSTER_STATUSES):
         status.content_types.add(content_type)
+
+
+def write_settings(sender, **kwargs):
+    """Write the settings as shipped: otherwise the first request that reads one does so, and others wait for it."""
+    for name in sender.constance_config:
+        get_app_settings_or_config(sender.name, name)
+
+
+def _prefix_moved(sender, instance, created=False, raw=False, **kwargs):
+    """Core moves what is inside along; the zones are ours."""
+    if not (created or raw):
+        core_edits.take_zones_along(instance)
 
 
 def _prefix_changes(sender, instance, raw=False, **kwargs):

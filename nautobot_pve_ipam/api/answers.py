@@ -25,6 +25,8 @@ from nautobot_pve_ipam.errors import (
     Missing,
     PVEIPAMError,
     Unavailable,
+    first_sentence,
+    rejection,
 )
 from nautobot_pve_ipam.models import Allocation
 from nautobot_pve_ipam.search.intervals import to_text
@@ -153,6 +155,9 @@ class NamespaceStatusSerializer(serializers.Serializer):
     app_version = serializers.CharField()
     ready = serializers.BooleanField()
     missing = serializers.ListField(child=serializers.CharField(), help_text="Permissions the token lacks")
+    problems = serializers.ListField(
+        child=serializers.CharField(), help_text="Settings and custom fields that keep Nautobot from serving PVE"
+    )
     detail = serializers.CharField()
     warning = serializers.CharField(
         allow_null=True, help_text="What to do if the cluster was renamed, or has no zone in this namespace yet"
@@ -195,18 +200,24 @@ def as_error(exc):
 
 def _from_django_validation(exc):
     fields = {k: v for k, v in exc.message_dict.items() if k != "__all__"} if hasattr(exc, "error_dict") else {}
-    return InvalidRequest(first_sentence(getattr(exc, "message_dict", exc.messages))), fields
+    # The value is a good one, but somebody else has it.
+    is_taken = any(error.code in ("unique", "unique_together") for error in _errors(exc))
+    return (Conflict if is_taken else InvalidRequest)(rejection(exc)), fields
+
+
+def _errors(exc):
+    """The single errors that a ValidationError of Django consists of."""
+    return (
+        [error for errors in exc.error_dict.values() for error in errors]
+        if hasattr(exc, "error_dict")
+        else exc.error_list
+    )
 
 
 def _from_authentication(exc):
     error = Forbidden(str(exc.detail))
     error.code = exc.default_code
     return error, {}
-
-
-def _from_protected(exc):
-    names = ", ".join(sorted({str(thing) for thing in exc.protected_objects})[:3])
-    return Conflict(f"still in use by {names}"), {}
 
 
 def _from_integrity(exc):
@@ -232,7 +243,7 @@ TRANSLATIONS: tuple[tuple[Any, Callable[[Any], tuple[PVEIPAMError, Any]]], ...] 
     ((Http404, exceptions.NotFound), lambda exc: (Missing(str(exc) or "not found"), {})),
     ((exceptions.NotAuthenticated, exceptions.AuthenticationFailed), _from_authentication),
     ((exceptions.PermissionDenied, DjangoPermissionDenied), lambda exc: (Forbidden(str(exc) or "not permitted"), {})),
-    (ProtectedError, _from_protected),
+    (ProtectedError, lambda exc: (Conflict("something else still uses what is to be deleted"), {})),
     (IntegrityError, _from_integrity),
     (exceptions.APIException, _from_api_exception),
     (
@@ -244,17 +255,3 @@ TRANSLATIONS: tuple[tuple[Any, Callable[[Any], tuple[PVEIPAMError, Any]]], ...] 
         lambda exc: (Unavailable("Redis is out of reach or a lock was not free, try again"), {}),
     ),
 )
-
-
-def first_sentence(detail, where=""):
-    """The first message in nested error details of DRF or Django, prefixed with the path of field names."""
-    if isinstance(detail, dict):
-        field, inner = next(iter(detail.items()))
-        named = where if field in ("__all__", "non_field_errors", "detail") else f"{where}.{field}" if where else field
-        return first_sentence(inner, named)
-    if isinstance(detail, (list, tuple)):
-        index, inner = next((i, part) for i, part in enumerate(detail) if part)
-        return first_sentence(inner, f"{where}[{index}]" if isinstance(inner, (dict, list)) else where)
-    sentence = str(detail)
-    # Our own sentences already name their field.
-    return sentence if not where or sentence.startswith(where.rsplit(".", 1)[-1]) else f"{where}: {sentence}"

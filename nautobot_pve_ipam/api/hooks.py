@@ -33,7 +33,7 @@ from nautobot_pve_ipam.api.requests import (
 )
 from nautobot_pve_ipam.errors import InvalidRequest, Missing
 from nautobot_pve_ipam.permissions import missing_hook_rights
-from nautobot_pve_ipam.services import lookups
+from nautobot_pve_ipam.services import defaults, lookups
 from nautobot_pve_ipam.services.addresses import (
     delete_address,
     find_address,
@@ -87,7 +87,7 @@ def validated(serializer_class, data):
 
 
 class NamespaceView(HookView):
-    """Called when PVE saves its IPAM entry: checks that the namespace exists and the token has all permissions."""
+    """Called when PVE saves its IPAM entry: checks namespace, permissions and what new objects need."""
 
     name = "PVE IPAM"
     rights = {"GET": ()}
@@ -99,14 +99,17 @@ class NamespaceView(HookView):
         missing = missing_hook_rights(request.user)
         if isinstance(request.auth, Token) and not request.auth.write_enabled:
             missing.append("write access")
-        detail = f"namespace {found} is ready" if not missing else f"the token lacks {', '.join(missing)}"
+        problems = defaults.problems()
+        lacking = [f"the token lacks {', '.join(missing)}"] if missing else []
+        detail = "; ".join([*lacking, *problems]) or f"namespace {found} is ready"
         return Response(
             {
                 "namespace": found.name,
                 "nautobot_version": nautobot.__version__,
                 "app_version": apps.get_app_config("nautobot_pve_ipam").version,
-                "ready": not missing,
+                "ready": not (missing or problems),
                 "missing": missing,
+                "problems": problems,
                 "detail": detail,
                 "warning": caller.stranger(),
             }

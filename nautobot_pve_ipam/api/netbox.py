@@ -18,11 +18,20 @@ from nautobot.ipam.models import IPAddressRange, Prefix
 from rest_framework.response import Response
 
 from nautobot_pve_ipam.api.base import PVEIPAMView
-from nautobot_pve_ipam.errors import Conflict, Forbidden, InvalidRequest, Missing, NoFreeAddress, NotOurs, PVEIPAMError
+from nautobot_pve_ipam.errors import (
+    Conflict,
+    Forbidden,
+    InvalidRequest,
+    Misconfigured,
+    Missing,
+    NoFreeAddress,
+    NotOurs,
+    PVEIPAMError,
+)
 from nautobot_pve_ipam.permissions import missing_hook_rights
 from nautobot_pve_ipam.search.intervals import to_int
 from nautobot_pve_ipam.search.search import Search
-from nautobot_pve_ipam.services import lookups
+from nautobot_pve_ipam.services import defaults, lookups
 from nautobot_pve_ipam.services.addresses import delete_address, find_by_mac, patch_address, put_address
 from nautobot_pve_ipam.services.allocation import Guest, Wanted, allocate
 from nautobot_pve_ipam.services.callers import Caller
@@ -73,7 +82,7 @@ class FacadeView(PVEIPAMView):
 
 
 class AggregatesView(FacadeView):
-    """Used by the stock plugin to check URL and token."""
+    """Used by the stock plugin to check URL and token; what new objects need is checked, too."""
 
     rights = {"GET": ()}
 
@@ -81,6 +90,8 @@ class AggregatesView(FacadeView):
         self.caller(request, namespace, cluster)
         if missing := missing_hook_rights(request.user):
             raise Forbidden(f"user {request.user} lacks permission {', '.join(missing)}")
+        if problems := defaults.problems():
+            raise Misconfigured("; ".join(problems))
         return Response(listed([]))
 
 

@@ -29,8 +29,6 @@ DENSE_STEP = 1024
 #: ... and at most this many.
 DENSE_STEP_MAX = 65536
 
-DHCP_ROLE = "DHCP"
-
 
 def span(prefix: Prefix) -> Interval:
     """First and last address of a prefix, network and broadcast address included."""
@@ -246,6 +244,6 @@ def _dense_until(parent_id: DatabaseID, ip_version: int, first: int, last: int) 
     return at - 1
 
 
-def dhcp_intervals(parent_ids: list[DatabaseID], ip_version: int, first: int, last: int) -> list[Interval]:
-    """The IP address ranges with the DHCP role that overlap `first`..`last`: addresses in them have type DHCP."""
-    return tables.read_ranges_with_role(parent_ids, ip_version, first, last, DHCP_ROLE)
+def dhcp_intervals(parent_ids: list[DatabaseID], ip_version: int, first: int, last: int, role: str) -> list[Interval]:
+    """The IP address ranges of this role that overlap `first`..`last`: addresses in them have type DHCP."""
+    return tables.read_ranges_with_role(parent_ids, ip_version, first, last, role)

@@ -12,11 +12,19 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError
 from nautobot.ipam.models import IPAddress, Namespace, Prefix
 
-from nautobot_pve_ipam.errors import AddressTaken, Conflict, InvalidRequest, Missing, NotOurs, PreconditionFailed
+from nautobot_pve_ipam.errors import (
+    AddressTaken,
+    Conflict,
+    InvalidRequest,
+    Missing,
+    NotOurs,
+    PreconditionFailed,
+    rejection,
+)
 from nautobot_pve_ipam.models import Allocation, SDNSubnet
 from nautobot_pve_ipam.permissions import is_visible, require
+from nautobot_pve_ipam.search import tables
 from nautobot_pve_ipam.search.occupancy import territory, usable_span
-from nautobot_pve_ipam.search.tables import containing, database_id
 from nautobot_pve_ipam.services.allocation import (
     Guest,
     Held,
@@ -78,7 +86,7 @@ def put_address(
     with locked_transaction() as locks:
         if guest.mac and not guest.is_gateway:
             locks.wait("mac", prefix.pk, guest.mac)
-        prefix_id = database_id(territory(prefix).pk)
+        prefix_id = tables.database_id(territory(prefix).pk)
         if guest.is_gateway:  # its subnet's record may learn it in the same transaction, which excludes allocations
             change_prefixes([prefix_id])
         else:
@@ -96,8 +104,10 @@ def put_address(
         try:
             return take(prefix, int(ip), Wanted(guest), locks, caller=caller)
         except (IntegrityError, ValidationError) as error:
-            # A writer that does not use our locks was faster, or Nautobot forbids an address there.
-            why = " ".join(error.messages) if isinstance(error, ValidationError) else "it was just taken"
+            if not tables.is_closed(prefix, int(ip)):
+                raise
+            # A writer that does not use our locks was faster, or an exclusive range forbids addresses there.
+            why = rejection(error) if isinstance(error, ValidationError) else "it was just taken"
             raise AddressTaken(f"address {ip} in namespace {caller.namespace}: {why}") from error
 
 
@@ -173,14 +183,14 @@ def _home(caller: Caller, ip: netaddr.IPAddress, own_subnet_only: bool) -> tuple
     visible = Prefix.objects.restrict(caller.user, "view").select_related("namespace")
     records = (
         caller.subnets()
-        .filter(containing(int(ip), ip.version, "prefix__"), prefix__in=visible)
+        .filter(tables.containing(int(ip), ip.version, "prefix__"), prefix__in=visible)
         .select_related("vnet__zone__cluster", "prefix__namespace")
         .order_by("-prefix__prefix_length")
     )
     if record := records.first():
         return record.prefix, record
     if not (caller.zone or caller.cluster or own_subnet_only):
-        prefixes = visible.filter(containing(int(ip), ip.version), namespace=caller.namespace)
+        prefixes = visible.filter(tables.containing(int(ip), ip.version), namespace=caller.namespace)
         if prefix := prefixes.order_by("-prefix_length").first():
             return prefix, None
     where = f"zone {caller.zone}" if caller.zone else f"namespace {caller.namespace}"
@@ -201,7 +211,7 @@ def address_in(namespace: Namespace, ip: netaddr.IPAddress) -> IPAddress | None:
 
 
 def _check_is_no_gateway(namespace: Namespace, ip: netaddr.IPAddress) -> None:
-    around = containing(int(ip), ip.version, "prefix__")
+    around = tables.containing(int(ip), ip.version, "prefix__")
     records = SDNSubnet.objects.filter(around, prefix__namespace=namespace, gateway=str(ip))
     if record := records.select_related("prefix").first():
         raise AddressTaken(f"address {ip} is the gateway of subnet {record.prefix} in namespace {namespace}")

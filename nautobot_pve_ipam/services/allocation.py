@@ -8,32 +8,30 @@ addresses (see signals.py) waits for them, and they for whoever is doing so.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
-from django.db.models import Q
+from django.db.models import ProtectedError, Q, QuerySet
 from django.utils import timezone
-from nautobot.extras.models import Status
 from nautobot.ipam.choices import IPAddressTypeChoices, PrefixTypeChoices
 from nautobot.ipam.models import IPAddress, Prefix
 from nautobot.ipam.validators import DNSValidator
 from prometheus_client import Counter
 
 from nautobot_pve_ipam.core_internals import know_parent, log_cheaply, log_together
-from nautobot_pve_ipam.errors import Conflict, InvalidRequest, Missing, NoFreeAddress
+from nautobot_pve_ipam.errors import Conflict, InvalidRequest, Missing, NoFreeAddress, rejection
 from nautobot_pve_ipam.models import Allocation, SDNSubnet
-from nautobot_pve_ipam.permissions import require
+from nautobot_pve_ipam.permissions import is_visible, require
 from nautobot_pve_ipam.search import occupancy, tables
 from nautobot_pve_ipam.search.intervals import Interval, to_text
 from nautobot_pve_ipam.search.search import Search
 from nautobot_pve_ipam.services import idempotency
 from nautobot_pve_ipam.services.callers import Caller
+from nautobot_pve_ipam.services.defaults import Defaults, dhcp_role
 from nautobot_pve_ipam.services.locks import LockName, Locks, locked_transaction
 from nautobot_pve_ipam.services.names import known_name, remember_name
 
-DEFAULT_STATUS = "Active"
 #: Extra candidates offered after a free address, since concurrent clients may have locked the first ones.
 SPARE_CANDIDATES = 31
 
@@ -190,12 +188,30 @@ def release(allocation: Allocation, *, user: Any) -> None:
             allocation.validated_save()
             return
     if allocation.adopted:
-        allocation.delete()
-        return
+        delete(allocation, "allocation", user=user)
+    else:
+        delete(address, "address", user=user)
+
+
+def delete(thing: Any, what: str, *, user: Any) -> None:
+    """Delete an object, as `user` may. Raises Conflict with a sentence if something still needs it or forbids that."""
+    named = f"{what} {thing}"
     try:
-        address.delete()
-    except (IntegrityError, ValidationError) as error:
-        raise Conflict(f"address {address} could not be released: {error}") from error
+        thing.delete()
+    except ProtectedError as error:
+        raise Conflict(f"{named} is still in use by {_protectors(error, user)}") from error
+    except IntegrityError as error:
+        raise Conflict(f"{named} was just put to use by somebody else") from error
+    except ValidationError as error:
+        raise Conflict(f"{named} cannot be deleted: {rejection(error)}") from error
+
+
+def _protectors(error: ProtectedError, user: Any) -> str:
+    """What protects an object from being deleted, as far as `user` may see it; there may be very many."""
+    found = error.protected_objects
+    some = found[:4] if isinstance(found, QuerySet) else sorted(found, key=str)[:4]
+    names = [f"{one._meta.verbose_name} {one}" for one in some[:3] if is_visible(user, one)]
+    return ", ".join(names) + (" and others" if names and len(some) > len(names) else "") or "something else"
 
 
 def with_known_name(guest: Guest, caller: Caller) -> Guest:
@@ -294,6 +310,8 @@ class _Maker:
         self._subnet = subnet
         self._locks = locks
         self._by_hook = by_hook
+        self._defaults = Defaults(IPAddress)
+        self._dhcp_role = dhcp_role()
         self._dhcp: list[Interval] = []
         self._is_parent = False
 
@@ -315,7 +333,9 @@ class _Maker:
             # Only a caller that names the address gets here: it is in a child network, which nobody has locked.
             self._locks.wait("prefix", closest.id)
             around, in_use = tables.around_and_in_use(prefix, hosts)
-        self._dhcp = occupancy.dhcp_intervals([row.id for row in around], prefix.ip_version, hosts[0], hosts[-1])
+        if self._dhcp_role:
+            parents = [row.id for row in around]
+            self._dhcp = occupancy.dhcp_intervals(parents, prefix.ip_version, hosts[0], hosts[-1], self._dhcp_role)
         self._is_parent = closest.id == found.id
         return in_use
 
@@ -334,9 +354,8 @@ class _Maker:
             raise
 
     def make(self, host: int, wanted: Wanted) -> Held:
-        guest, attributes = wanted.guest, dict(wanted.attributes)
-        tags, custom_fields = attributes.pop("tags", None), attributes.pop("custom_fields", {})
-        attributes["status"] = attributes.get("status") or self._default_status
+        guest, attributes = wanted.guest, self._defaults.complete(wanted.attributes)
+        tags, custom_fields = attributes.pop("tags"), attributes.pop("custom_fields")
         if not attributes.get("type"):
             by_dhcp = not guest.is_gateway and any(first <= host <= last for first, last in self._dhcp)
             attributes["type"] = IPAddressTypeChoices.TYPE_DHCP if by_dhcp else IPAddressTypeChoices.TYPE_HOST
@@ -369,7 +388,3 @@ class _Maker:
         log_cheaply(allocation)
         allocation.save()
         return allocation
-
-    @cached_property
-    def _default_status(self) -> Status:
-        return Status.objects.get(name=DEFAULT_STATUS)

@@ -1,6 +1,6 @@
 """Sets up Nautobot for a PVE: a namespace, and a user with just the permissions that the hooks need in it.
 
-May import models, permissions, allocation.py and locks.py.
+May import models, permissions, defaults.py and locks.py.
 """
 
 import re
@@ -10,14 +10,13 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.contrib.contenttypes.models import ContentType
-from nautobot.extras.models import Status
 from nautobot.ipam.models import Namespace
 from nautobot.users.models import ObjectPermission, Token
 
 from nautobot_pve_ipam.errors import Conflict, InvalidRequest
 from nautobot_pve_ipam.models import PVECluster
 from nautobot_pve_ipam.permissions import hook_permissions
-from nautobot_pve_ipam.services.allocation import DEFAULT_STATUS
+from nautobot_pve_ipam.services.defaults import Defaults
 from nautobot_pve_ipam.services.locks import locked_transaction
 
 #: The description that identifies the permissions and tokens we created.
@@ -86,9 +85,8 @@ def _user(username: str, group: Group) -> Any:
 
 def _bind(name: str, user: Any) -> None:
     cluster = PVECluster.objects.select_related("user").filter(name=name).first()
-    if cluster is None:
-        cluster = PVECluster(name=name, status=Status.objects.get_for_model(PVECluster).get(name=DEFAULT_STATUS))
-    elif cluster.user not in (None, user):
+    cluster = cluster or Defaults(PVECluster).make(name=name, user=user)
+    if cluster.user not in (None, user):
         raise Conflict(f"cluster '{name}' is bound to user '{cluster.user}': change that in Nautobot first")
     if cluster.user != user:
         cluster.user = user

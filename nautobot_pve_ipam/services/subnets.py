@@ -9,23 +9,21 @@ from enum import Enum
 from typing import Any, Final
 
 import netaddr
-from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Q
-from nautobot.extras.models import Role, Status
-from nautobot.ipam.choices import PrefixTypeChoices
 from nautobot.ipam.models import IPAddressRange, Namespace, Prefix
 
-from nautobot_pve_ipam.errors import AddressTaken, Conflict, Forbidden, InvalidRequest, SubnetNotEmpty
+from nautobot_pve_ipam.errors import AddressTaken, Conflict, Forbidden, InvalidRequest, SubnetNotEmpty, rejection
 from nautobot_pve_ipam.models import PVECluster, SDNDHCPRange, SDNSubnet, SDNVNet, SDNZone
 from nautobot_pve_ipam.permissions import is_visible, require
 from nautobot_pve_ipam.search.intervals import Interval, to_text, usable
-from nautobot_pve_ipam.search.occupancy import DHCP_ROLE, territory
+from nautobot_pve_ipam.search.occupancy import territory
 from nautobot_pve_ipam.search.tables import containing, database_id
 from nautobot_pve_ipam.services.addresses import address_in, holder
-from nautobot_pve_ipam.services.allocation import DEFAULT_STATUS, release
+from nautobot_pve_ipam.services.allocation import delete, release
 from nautobot_pve_ipam.services.callers import Caller
+from nautobot_pve_ipam.services.defaults import Defaults
 from nautobot_pve_ipam.services.locks import Locks, change_prefixes, locked_transaction
 
 #: Guests that are in the way are counted up to this many.
@@ -121,10 +119,10 @@ def delete_subnet(record: SDNSubnet, *, user: Any) -> None:
             release(gateway, user=user)
         for link in record.dhcp_range_links.select_related("ip_address_range"):
             _let_go_of_range(link, user)
-        record.delete()
+        delete(record, "subnet", user=user)
         if deletes_prefix:
             require(user, "delete", prefix)
-            prefix.delete()
+            delete(prefix, "prefix", user=user)
 
 
 def learn_gateway(record: SDNSubnet, gateway: str | None, vnet_name: str | None = None, *, user: Any) -> None:
@@ -178,8 +176,8 @@ def _vnet(namespace: Namespace, facts: SubnetFacts, locks: Locks, user: Any) -> 
     cluster = PVECluster.objects.filter(name=facts.cluster).first()
     if facts.cluster and not cluster:
         locks.wait("cluster", facts.cluster)  # a request in another namespace may be creating it
-        cluster = PVECluster.objects.filter(name=facts.cluster).first() or _made(
-            PVECluster(name=facts.cluster, status=_active(PVECluster)), user
+        cluster = PVECluster.objects.filter(name=facts.cluster).first() or _made_by_default(
+            PVECluster, user, name=facts.cluster
         )
     zone = SDNZone.objects.filter(namespace=namespace, cluster=cluster, name=facts.zone).first()
     if zone is None and cluster is not None:
@@ -213,15 +211,7 @@ def _record(
     _check_overlap(namespace, network, vnet, user)
     adopted = False
     if prefix is None:
-        prefix = _made(
-            Prefix(
-                prefix=str(network.cidr),
-                namespace=namespace,
-                type=PrefixTypeChoices.TYPE_NETWORK,
-                status=_active(Prefix),
-            ),
-            user,
-        )
+        prefix = _made_by_default(Prefix, user, prefix=str(network.cidr), namespace=namespace)
     else:
         sharers = SDNSubnet.objects.filter(prefix=prefix)
         if not sharers.filter(adopted=False).exists():
@@ -308,19 +298,18 @@ def _replace_ranges(record: SDNSubnet, wanted: list[Interval], adopt: bool, user
 
 def _make_range(prefix: Prefix, start: str, end: str, user: Any) -> IPAddressRange:
     try:
-        return _made(
-            IPAddressRange(
-                start_address=start,
-                end_address=end,
-                namespace=prefix.namespace,
-                status=_active(IPAddressRange),
-                role=_dhcp_role(),
-            ),
-            user,
-        )
+        return _made_by_default(IPAddressRange, user, start_address=start, end_address=end, namespace=prefix.namespace)
     except ValidationError as error:
-        # Nautobot rejects a range that overlaps another range or a child prefix.
-        raise Conflict(f"dhcp_ranges {start}-{end} of {prefix}: {' '.join(error.messages)}") from error
+        why = f"dhcp_ranges {start}-{end} of {prefix}: {rejection(error)}"
+        if _is_occupied(prefix, start, end):
+            raise Conflict(why, field="dhcp_ranges") from error
+        raise InvalidRequest(why, field="dhcp_ranges") from error
+
+
+def _is_occupied(prefix: Prefix, start: str, end: str) -> bool:
+    """Whether Nautobot would refuse a range because of another range or a child prefix."""
+    ranges = IPAddressRange.objects.filter(parent=prefix, start_host__lte=end, end_host__gte=start)
+    return ranges.exists() or prefix.children.filter(network__lte=end, broadcast__gte=start).exists()
 
 
 def _let_go_of_range(link: SDNDHCPRange, user: Any) -> None:
@@ -328,7 +317,7 @@ def _let_go_of_range(link: SDNDHCPRange, user: Any) -> None:
     link.delete()
     if not adopted and not found.sdn_subnet_links.exists():
         require(user, "delete", found)
-        found.delete()
+        delete(found, "IP address range", user=user)
 
 
 def _saved(thing: Any, facts: dict[str, Any], user: Any) -> Any:
@@ -350,17 +339,13 @@ def _made(thing: Any, user: Any) -> Any:
     return thing
 
 
+def _made_by_default(model: Any, user: Any, **facts: Any) -> Any:
+    thing = Defaults(model).make(**facts)
+    require(user, "add", thing)
+    return thing
+
+
 def _changed(thing: Any, user: Any) -> Any:
     thing.validated_save()
     require(user, "change", thing)
     return thing
-
-
-def _active(model: Any) -> Status:
-    return Status.objects.get_for_model(model).get(name=DEFAULT_STATUS)
-
-
-def _dhcp_role() -> Role | None:
-    """Core's DHCP role, if it is still enabled for IP address ranges."""
-    content_type = ContentType.objects.get_for_model(IPAddressRange)
-    return Role.objects.filter(name=DHCP_ROLE, content_types=content_type).first()

@@ -19,7 +19,7 @@ from nautobot.apps.views import ObjectPermissionRequiredMixin
 from nautobot.ipam.models import IPAddressRange, Prefix
 
 from nautobot_pve_ipam import models
-from nautobot_pve_ipam.errors import InvalidRequest, PVEIPAMError
+from nautobot_pve_ipam.errors import InvalidRequest, PVEIPAMError, rejection
 from nautobot_pve_ipam.models import VMID_MAX, VMID_MIN
 from nautobot_pve_ipam.search.intervals import to_int, to_text
 from nautobot_pve_ipam.search.search import Search, build_search
@@ -129,7 +129,7 @@ class AllocateView(ObjectPermissionRequiredMixin, View):
         except PVEIPAMError as error:
             form.refuse(error)
         except ValidationError as error:
-            form.add_error(None, error.messages)
+            form.add_error(None, rejection(error))
         else:
             holder = models.Allocation.objects.restrict(request.user, "view").filter(ip_address=held.address).first()
             url = (holder or held.address).get_absolute_url()

@@ -1,4 +1,7 @@
-"""Usage of DHCP ranges: addresses in use, size, addresses left, and warning levels. May import search and models."""
+"""Usage of DHCP ranges: addresses in use, size, addresses left, and warning levels.
+
+May import services, search and models.
+"""
 
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -8,11 +11,13 @@ from django.conf import settings
 from django.db.models import Exists, OuterRef, Q
 from nautobot.ipam.models import IPAddress, IPAddressRange
 
+from nautobot_pve_ipam.errors import Misconfigured
 from nautobot_pve_ipam.models import SDNDHCPRange
 from nautobot_pve_ipam.search import tables
 from nautobot_pve_ipam.search.intervals import Interval, addresses, gaps, to_int, to_text
-from nautobot_pve_ipam.search.occupancy import DHCP_ROLE, usable_span
+from nautobot_pve_ipam.search.occupancy import usable_span
 from nautobot_pve_ipam.search.search import Search
+from nautobot_pve_ipam.services.defaults import dhcp_role
 
 #: For ranges up to this size, all hosts are read at once to find the next free one.
 LISTED = 1024
@@ -60,12 +65,19 @@ class Gauge:
         return "warning" if self.percent >= limits["gauge_warning"] else "success"
 
 
+def for_dhcp():
+    """Q: IP address ranges with the DHCP role, or linked to a PVE subnet."""
+    linked = Q(Exists(SDNDHCPRange.objects.filter(ip_address_range=OuterRef("pk"))))
+    try:
+        role = dhcp_role()
+    except Misconfigured:  # pages show what they can; whoever allocates is told
+        role = None
+    return Q(role__name=role) | linked if role else linked
+
+
 def dhcp_ranges():
-    """Ranges used for DHCP: with the DHCP role, or linked to a PVE subnet."""
-    linked = SDNDHCPRange.objects.filter(ip_address_range=OuterRef("pk"))
-    return IPAddressRange.objects.filter(
-        Q(role__name=DHCP_ROLE) | Q(Exists(linked)), is_exclusive=False
-    ).select_related("parent__namespace")
+    """Ranges used for DHCP in which addresses are possible."""
+    return IPAddressRange.objects.filter(for_dhcp(), is_exclusive=False).select_related("parent__namespace")
 
 
 def gauges(ranges) -> list[Gauge]:

@@ -16,7 +16,7 @@ Exit status:
   1  any other error (Nautobot rejected the values, or failed)
   2  usage or configuration error
   3  no usable response: unreachable, timeout, TLS, 502 to 504, not the App
-  4  not allowed (401, 403; verify: permissions are missing)
+  4  not allowed (401, 403; verify: not ready)
   5  not found (find: the MAC has no address)
   6  no free address
   7  conflict: address taken, subnet not empty, not owned by PVE

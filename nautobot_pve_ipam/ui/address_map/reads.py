@@ -1,17 +1,17 @@
 """Queries of the address map for a prefix: its addresses, ranges and child prefixes, and how many are where.
 
 Counting is done in the database, grouped by the leading octets of the address, never row by row in Python.
-May import search and models.
+May import usage.py, search and models.
 """
 
 import netaddr
-from django.db.models import BinaryField, Count, Exists, OuterRef, Q
+from django.db.models import BinaryField, Count, Q
 from django.db.models.functions import Substr
 from nautobot.ipam.models import IPAddress, IPAddressRange, Prefix
 
-from nautobot_pve_ipam.models import SDNDHCPRange, SDNSubnet
+from nautobot_pve_ipam.models import SDNSubnet
 from nautobot_pve_ipam.search.intervals import IPV4_BITS, IPV6_BITS, to_text
-from nautobot_pve_ipam.search.occupancy import DHCP_ROLE
+from nautobot_pve_ipam.ui.usage import for_dhcp
 
 #: The database returns at most this many groups; only IPv6 networks can have more.
 GROUPS_MAX = 65_536
@@ -49,9 +49,8 @@ class Reads:
 
     def ranges(self, networks):
         """IP address ranges that overlap the networks; `is_dhcp` marks those used for DHCP."""
-        linked = SDNDHCPRange.objects.filter(ip_address_range=OuterRef("pk"))
         ranges = IPAddressRange.objects.filter(overlapping(networks, "start_host", "end_host"), **self._inside)
-        return ranges.order_by().annotate(is_dhcp=Q(role__name=DHCP_ROLE) | Q(Exists(linked)))
+        return ranges.order_by().annotate(is_dhcp=for_dhcp())
 
     def gateways(self, networks):
         """PVE's subnets that have a gateway and overlap the networks."""

@@ -1,0 +1,166 @@
+"""Edits of core's objects that concern PVE's records: the records follow, or the edit is refused with a sentence.
+
+A zone belongs to one namespace, and so do all its subnets with their addresses and ranges; whatever would tear them
+apart is refused. The checks raise Django's ValidationError. They cost nothing for objects that are new or whose place
+is unchanged, and one query for those that PVE does not use. May import search, models and core_internals.
+"""
+
+from typing import Any
+
+import netaddr
+from django.core.exceptions import ValidationError
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from nautobot.ipam.choices import PrefixTypeChoices
+from nautobot.ipam.models import IPAddress, IPAddressRange, Prefix
+
+from nautobot_pve_ipam.core_internals import value_before_save
+from nautobot_pve_ipam.errors import InvalidRequest
+from nautobot_pve_ipam.models import Allocation, SDNDHCPRange, SDNSubnet, SDNZone, range_within
+from nautobot_pve_ipam.search.intervals import to_text, usable
+from nautobot_pve_ipam.services.subnets import check_gateway
+
+
+def check_prefix(prefix: Prefix) -> None:
+    """A prefix with PVE's subnets is moved with whole zones only, and keeps what is in it when it is resized."""
+    if not prefix.present_in_database:
+        return
+    if _changed(prefix, "namespace_id"):
+        _check_move(prefix, value_before_save(prefix, "namespace_id"))
+    elif _changed(prefix, "network") or _changed(prefix, "prefix_length"):
+        _check_resize(prefix)
+
+
+def check_address(address: IPAddress) -> None:
+    """An address that is held in a subnet stays in the subnet's namespace."""
+    if not address.present_in_database or not _changed(address, "parent_id"):
+        return
+    held = Allocation.objects.filter(ip_address=address.pk, subnet__isnull=False)
+    torn = held.exclude(subnet__prefix__namespace=address.parent.namespace_id).select_related(*_SUBNET).first()
+    if torn:
+        raise ValidationError(f"Address {address} is held in {_named(torn.subnet)}: release it first.")
+
+
+def check_range(found: IPAddressRange) -> None:
+    """A DHCP range stays within its subnets."""
+    if not found.present_in_database or not any(
+        _changed(found, name) for name in ("parent_id", "start_host", "end_host")
+    ):
+        return
+    for link in SDNDHCPRange.objects.filter(ip_address_range=found.pk).select_related(*_SUBNET):
+        if not range_within(found, link.subnet.prefix):
+            raise ValidationError(f"Range {found} would leave {_named(link.subnet)}, whose DHCP range it is.")
+
+
+def take_zones_along(prefix: Prefix) -> None:
+    """Move the zones of a prefix that has just been saved, and was checked, to its new namespace."""
+    before = value_before_save(prefix, "namespace_id")
+    if before == prefix.namespace_id:
+        return
+    inside = _tree(prefix, before) | Q(pk=prefix.pk)
+    zones = SDNZone.objects.filter(namespace=before, vnets__subnets__prefix__in=Prefix.objects.filter(inside))
+    for zone in zones.order_by().distinct():
+        zone.namespace = prefix.namespace
+        zone.save()
+
+
+_SUBNET = ("subnet__prefix__namespace", "subnet__vnet__zone__cluster")
+
+
+def _check_move(prefix: Prefix, before: Any) -> None:
+    network = prefix.prefix
+    touched = _overlapping(before, network)
+    if not touched.exists():
+        return
+    tree = Prefix.objects.filter(_tree(prefix, before))
+    zones = SDNZone.objects.filter(namespace=before, vnets__subnets__prefix__in=tree).order_by().distinct()
+    stays = SDNSubnet.objects.filter(vnet__zone__in=zones).exclude(prefix__in=tree)
+    if stray := stays.select_related("prefix__namespace", "vnet__zone__cluster").first():
+        raise ValidationError(
+            f"Prefix {prefix} cannot move to namespace {prefix.namespace}: "
+            f"zone {stray.vnet.zone} would be left with {_named(stray)}."
+        )
+    twins = SDNZone.objects.filter(namespace=prefix.namespace_id, name__in=zones.values("name"))
+    ours = {(zone.cluster_id, zone.name) for zone in zones}
+    if twin := next((zone for zone in twins.select_related("cluster") if (zone.cluster_id, zone.name) in ours), None):
+        raise ValidationError(
+            f"Prefix {prefix} cannot move to namespace {prefix.namespace}, which has a zone {twin} already."
+        )
+    records = SDNSubnet.objects.filter(prefix__in=tree)
+    met = _overlapping(prefix.namespace_id, network).filter(
+        Exists(
+            records.filter(
+                prefix__network__lte=OuterRef("prefix__broadcast"), prefix__broadcast__gte=OuterRef("prefix__network")
+            )
+        )
+    )
+    if other := met.select_related("prefix__namespace", "vnet__zone__cluster").first():
+        raise ValidationError(f"Prefix {prefix} would overlap {_named(other)}.")
+    subnet_moves = Q(subnet__prefix__in=tree)
+    held = Allocation.objects.filter(subnet_moves ^ Q(ip_address__parent__in=tree), subnet__in=touched)
+    if torn := held.select_related("ip_address", *_SUBNET).first():
+        raise ValidationError(
+            f"Prefix {prefix} cannot move to namespace {prefix.namespace}: "
+            f"it would part {torn.ip_address} from {_named(torn.subnet)}, in which it is held."
+        )
+    links = SDNDHCPRange.objects.filter(subnet_moves ^ Q(ip_address_range__parent__in=tree), subnet__in=touched)
+    if link := links.select_related("ip_address_range", *_SUBNET).first():
+        raise ValidationError(
+            f"Prefix {prefix} cannot move to namespace {prefix.namespace}: "
+            f"it would part DHCP range {link} from {_named(link.subnet)}."
+        )
+
+
+def _check_resize(prefix: Prefix) -> None:
+    records = list(prefix.sdn_subnets.all())
+    if not records:
+        return
+    network = prefix.prefix
+    for record in records:
+        if record.gateway:
+            try:
+                check_gateway(network, netaddr.IPAddress(record.gateway))
+            except InvalidRequest as error:
+                raise ValidationError(f"Prefix {network} is a subnet of PVE: {error.sentence}.") from error
+    is_pool = prefix.type == PrefixTypeChoices.TYPE_POOL
+    bounds = usable(
+        network.first, network.last, prefix_length=network.prefixlen, ip_version=network.version, is_pool=is_pool
+    )
+    first, last = (to_text(end, network.version) for end in bounds)
+    inside = Q(ip_address__ip_version=network.version, ip_address__host__gte=first, ip_address__host__lte=last)
+    held = Allocation.objects.filter(subnet__prefix=prefix.pk).exclude(inside).exclude(is_gateway=True)
+    if torn := held.select_related("ip_address").first():
+        raise ValidationError(f"Prefix {network} would leave no room for {torn.ip_address}, which PVE holds.")
+    for link in SDNDHCPRange.objects.filter(subnet__prefix=prefix.pk).select_related("ip_address_range"):
+        if not (link.ip_address_range.start_address in network and link.ip_address_range.end_address in network):
+            raise ValidationError(f"Prefix {network} would leave out {link}, a DHCP range of PVE.")
+    others = _overlapping(prefix.namespace_id, network).exclude(prefix=prefix.pk)
+    if other := others.select_related("prefix__namespace", "vnet__zone__cluster").first():
+        raise ValidationError(f"Prefix {network} would overlap {_named(other)}.")
+
+
+def _overlapping(namespace_id: Any, network: netaddr.IPNetwork) -> QuerySet[SDNSubnet]:
+    """PVE's subnets of a namespace that overlap a network."""
+    return SDNSubnet.objects.filter(
+        prefix__namespace=namespace_id,
+        prefix__ip_version=network.version,
+        prefix__network__lte=to_text(network.last, network.version),
+        prefix__broadcast__gte=to_text(network.first, network.version),
+    )
+
+
+def _tree(prefix: Prefix, namespace_id: Any) -> Q:
+    """Q: the prefixes of a namespace that are inside a prefix, or the same."""
+    return Q(
+        namespace=namespace_id,
+        ip_version=prefix.ip_version,
+        network__gte=prefix.network,
+        broadcast__lte=prefix.broadcast,
+    )
+
+
+def _changed(thing: Any, name: str) -> bool:
+    return bool(value_before_save(thing, name) != getattr(thing, name))
+
+
+def _named(subnet: SDNSubnet) -> str:
+    return f"subnet {subnet} in namespace {subnet.prefix.namespace}"
