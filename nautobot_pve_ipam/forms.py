@@ -188,6 +188,7 @@ class SDNSubnetForm(NautobotModelForm):
 
     def clean(self):
         super().clean()
+        self.instance.replaces_ranges = True
         prefix = self.cleaned_data.get("prefix")
         for chosen in self.cleaned_data.get("dhcp_ranges", ()):
             if prefix and not models.range_within(chosen, prefix):

@@ -209,6 +209,9 @@ class SDNSubnet(PrimaryModel):
 
     natural_key_field_names = ["vnet", "prefix"]
 
+    #: Set on an instance whose DHCP ranges will be replaced right after it is saved.
+    replaces_ranges = False
+
     class Meta:
         ordering = ("prefix__ip_version", "prefix__network", "prefix__prefix_length", "vnet__name")
         verbose_name = "SDN subnet"
@@ -232,6 +235,8 @@ class SDNSubnet(PrimaryModel):
             raise ValidationError({"gateway": f"Gateway {self.gateway} is not in {network}."})
         if known and self.gateway in network and (holder := self._holder_of_gateway()):
             raise ValidationError({"gateway": f"Gateway {self.gateway} is held by {holder}."})
+        if SDNSubnet.objects.filter(pk=self.pk).exclude(prefix=self.prefix_id).exists():
+            self._check_nothing_stays_behind()
 
     def _holder_of_gateway(self):
         """The allocation of the gateway's address if it is a guest's or another prefix's gateway, but not if the subnet
@@ -245,6 +250,17 @@ class SDNSubnet(PrimaryModel):
             return None
         before = SDNSubnet.objects.filter(pk=self.pk, prefix_id=self.prefix_id, gateway=self.gateway)
         return None if before.exists() else holder
+
+    def _check_nothing_stays_behind(self):
+        """A subnet takes its allocations and ranges along to another prefix."""
+        held = self.allocations.select_related("ip_address__parent")
+        if stray := next((one for one in held.iterator() if not address_within(one, self)), None):
+            raise ValidationError(
+                {"prefix": f"Prefix {self.prefix} does not contain {stray.ip_address}, which is held."}
+            )
+        links = () if self.replaces_ranges else self.dhcp_range_links.select_related("ip_address_range__parent")
+        if stray := next((link for link in links if not range_within(link.ip_address_range, self.prefix)), None):
+            raise ValidationError({"prefix": f"Prefix {self.prefix} does not contain DHCP range {stray}."})
 
     @property
     def pve_id(self):
@@ -341,6 +357,37 @@ class Allocation(PrimaryModel):
     def is_gateway_of(self, prefix_id) -> bool:
         """Whether this is a gateway of a subnet on that prefix, or of one whose record was deleted."""
         return self.is_gateway and (self.subnet is None or self.subnet.prefix_id == prefix_id)
+
+    def clean(self):
+        super().clean()
+        if self.subnet_id is None or self.ip_address_id is None:
+            return
+        if not address_within(self, self.subnet):
+            space = self.subnet.prefix.namespace
+            raise ValidationError(
+                {"ip_address": f"Address {self.ip_address} is not in subnet {self.subnet} of namespace {space}."}
+            )
+
+    def validate_unique(self, exclude=None):
+        """One MAC, one address in a subnet. A pair that an API client asked for, by naming bounds, stays valid."""
+        super().validate_unique(exclude)
+        if self.is_gateway or not (self.subnet_id and self.mac) or {"subnet", "mac"} & set(exclude or ()):
+            return
+        same = Allocation.objects.filter(subnet=self.subnet_id, mac=self.mac, is_gateway=False)
+        other = same.exclude(pk=self.pk).select_related("ip_address").first()
+        if other and not same.filter(pk=self.pk).exists():
+            raise ValidationError({"mac": f"MAC {self.mac} already holds {other.ip_address} in subnet {self.subnet}."})
+
+
+def address_within(allocation, subnet) -> bool:
+    """Whether an allocation's address lies in a subnet: same namespace, and inside unless it is the gateway of a
+    point-to-point subnet.
+    """
+    address, prefix = allocation.ip_address, subnet.prefix
+    if address.parent.namespace_id != prefix.namespace_id:
+        return False
+    network = prefix.prefix
+    return address.host in network or (allocation.is_gateway and network.size == 1)
 
 
 class IdempotencyKey(BaseModel):

@@ -1,5 +1,7 @@
 """What the models reject, and what is deleted together with what, however the deletion is triggered."""
 
+import html
+
 import pytest
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
@@ -110,6 +112,78 @@ def test_a_dhcp_range_is_in_its_subnet():
     assert "is not within" in refused(SDNDHCPRange(subnet=subnet, ip_address_range=foreign), "ip_address_range")
     twin = data.dhcp_range(1, space=_with_prefix("other", 1))
     assert "is not within" in refused(SDNDHCPRange(subnet=subnet, ip_address_range=twin), "ip_address_range")
+
+
+def test_an_allocation_is_in_its_subnet():
+    subnet, elsewhere = data.subnet(1), data.address(2, 9, _with_prefix("models", 2))
+    assert "is not in subnet 10.1.0.0/24" in refused(Allocation(ip_address=elsewhere, subnet=subnet), "ip_address")
+    twin = data.address(1, 9, _with_prefix("other", 1))
+    assert "of namespace models" in refused(Allocation(ip_address=twin, subnet=subnet), "ip_address")
+    assert data.saved(Allocation(ip_address=twin)).pk
+
+
+def test_an_allocation_in_a_child_prefix_of_its_subnet_stays_valid():
+    held = data.allocation(1, 200)
+    data.saved(Prefix(prefix="10.1.0.200/29", namespace=data.namespace(), status=data.active(Prefix)))
+    held = Allocation.objects.get()
+    assert str(held.ip_address.parent) == "10.1.0.200/29"
+    held.validated_save()
+
+
+def test_the_gateway_of_a_point_to_point_subnet_is_allocated_outside():
+    host = data.saved(Prefix(prefix="10.1.0.7/32", namespace=data.namespace(), status=data.active(Prefix)))
+    subnet = data.saved(SDNSubnet(vnet=data.vnet(1), prefix=host, gateway="10.9.0.1"))
+    outside = data.address(9, 1, _with_prefix("models", 9))
+    refused(Allocation(ip_address=outside, subnet=subnet), "ip_address")
+    assert data.saved(Allocation(ip_address=outside, subnet=subnet, is_gateway=True)).pk
+
+
+def test_a_mac_holds_one_address_of_a_subnet():
+    held = data.allocation(1, 9)
+    fields = {"mac": held.mac, "subnet": held.subnet}
+    address = data.address(1, 10)
+    assert f"MAC {held.mac} already holds 10.1.0.9/24" in refused(Allocation(ip_address=address, **fields), "mac")
+    held.validated_save()
+    gateway = data.saved(Allocation(ip_address=address, is_gateway=True, **fields))
+    gateway.is_gateway = False
+    refused(gateway, "mac")
+    data.saved(Allocation(ip_address=data.address(1, 11), mac=held.mac))
+
+
+def test_a_mac_with_two_addresses_that_were_asked_for_can_still_be_edited():
+    held = data.allocation(1, 9)
+    second = Allocation(ip_address=data.address(1, 10), subnet=held.subnet, mac=held.mac)
+    second.save()  # as next-free-ip does for a caller that names bounds
+    second.hostname = "renamed"
+    second.validated_save()
+
+
+def test_a_subnet_takes_what_it_holds_along():
+    held = data.allocation(1, 9)
+    subnet = held.subnet
+    subnet.gateway, subnet.prefix = None, data.prefix(2)
+    assert "does not contain 10.1.0.9/24" in refused(subnet, "prefix")
+    held.delete()
+    assert "does not contain DHCP range" in refused(subnet, "prefix")
+    subnet.dhcp_ranges.clear()
+    subnet.validated_save()
+
+
+@pytest.mark.parametrize("fields", [{"subnet": 2}, {"ip_address": 2}, {"mac": "BC:24:11:00:01:09"}])
+def test_api_and_pages_say_so(fields, admin_client):
+    held, other = data.allocation(1, 10), data.allocation(2, 9)
+    data.allocation(1, 9, held.subnet)
+    fields = {
+        name: str({"subnet": other.subnet.pk, "ip_address": data.address(2, 10).pk}.get(name, value))
+        for name, value in fields.items()
+    }
+    url = reverse("plugins-api:nautobot_pve_ipam-api:allocation-detail", args=[held.pk])
+    answer = admin_client.patch(url, fields, content_type="application/json")
+    assert answer.status_code == 400
+    sentence = str(next(iter(answer.json().values()))[0])
+    form = {"ip_address": held.ip_address.pk, "subnet": held.subnet.pk, "mac": str(held.mac), **fields}
+    page = admin_client.post(reverse("plugins:nautobot_pve_ipam:allocation_edit", args=[held.pk]), form)
+    assert sentence in html.unescape(page.content.decode())
 
 
 def _with_prefix(name, number):

@@ -74,7 +74,8 @@ class SDNSubnetPages(Pages):
 
     @classmethod
     def setUpTestData(cls):
-        for number in (1, 2, 3):
+        data.subnet(1)  # the edited one: it could not take an allocation along to another prefix
+        for number in (2, 3):
             data.allocation(number)
         vnet = data.vnet(4)
         cls.form_data = {
