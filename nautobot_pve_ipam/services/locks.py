@@ -1,6 +1,6 @@
 """Database locks by name, and on prefixes: one small interface for PostgreSQL and MySQL/MariaDB.
 
-A lock is held until the end of the transaction it was taken in. Locks never replace the database's unique
+A lock is held until the end of the outermost transaction around it. Locks never replace the database's unique
 constraints: two names may share a lock, and other writers do not use our locks. Imports no other file of the App.
 
 All connections of a PostgreSQL server share one table with room for some thousand locks. So whoever wants more than
@@ -12,11 +12,12 @@ MACs and before those on addresses. The IDs of prefixes are as stored by the dat
 """
 
 import hashlib
+import weakref
 from collections.abc import Iterable, Iterator, Sequence, Set
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
-from django.db import connection, transaction
+from django.db import Error, connection, transaction
 
 LockName = tuple[object, ...]
 PREFIX = "prefix"
@@ -68,10 +69,8 @@ def _gates(names: Sequence[LockName]) -> set[int]:
 @contextmanager
 def locked_transaction() -> Iterator[Locks]:
     """A transaction and the locks taken in it: `with locked_transaction() as locks: locks.wait("mac", ..)`."""
-    backend = MySQLLocks if connection.vendor == "mysql" else PostgreSQLLocks
-    # Release the locks as soon as possible after the transaction has ended, but never before.
-    with ExitStack() as held, transaction.atomic():
-        yield backend(held)
+    with transaction.atomic():
+        yield MySQLLocks() if connection.vendor == "mysql" else PostgreSQLLocks()
 
 
 def change_prefixes(prefix_ids: Iterable[object]) -> None:
@@ -94,9 +93,6 @@ def change_prefixes(prefix_ids: Iterable[object]) -> None:
 
 class PostgreSQLLocks:
     """Transaction-scoped advisory locks; the server itself releases them at commit and rollback."""
-
-    def __init__(self, held: ExitStack) -> None:
-        del held
 
     def wait(self, *parts: object) -> None:
         """Take the lock named by `parts`, waiting for whoever holds it."""
@@ -154,10 +150,11 @@ class PostgreSQLLocks:
 
 
 class MySQLLocks:
-    """`GET_LOCK` of MySQL and MariaDB: session-scoped and server-wide, so we must release each lock by name."""
+    """`GET_LOCK` of MySQL and MariaDB: session-scoped and server-wide, so we must release each lock by name.
 
-    def __init__(self, held: ExitStack) -> None:
-        self._held = held
+    That must not happen before the outermost transaction has ended, which need not be ours, and Django calls nobody
+    after a rollback. But it drops what was registered for the commit, after a commit and after a rollback.
+    """
 
     def wait(self, *parts: object) -> None:
         """Take the lock named by `parts`, waiting for whoever holds it."""
@@ -191,10 +188,19 @@ class MySQLLocks:
             cursor.execute("SELECT GET_LOCK(%s, %s)", [name, seconds])
             if cursor.fetchone()[0] != 1:
                 return False
-        self._held.callback(self._release, name)
+        at_end = _AtEnd()
+        weakref.finalize(at_end, _release, name).atexit = False
+        transaction.on_commit(at_end)
         return True
 
-    @staticmethod
-    def _release(name: str) -> None:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT RELEASE_LOCK(%s)", [name])
+
+class _AtEnd:
+    """Registered for a transaction's commit, it lives as long as the transaction."""
+
+    def __call__(self) -> None:
+        pass
+
+
+def _release(name: str) -> None:
+    with suppress(Error), connection.cursor() as cursor:  # a broken connection holds no locks
+        cursor.execute("SELECT RELEASE_LOCK(%s)", [name])

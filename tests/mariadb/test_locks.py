@@ -2,6 +2,7 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 
 import pytest
 from django.db import transaction
@@ -102,6 +103,35 @@ def test_a_savepoint_that_is_rolled_back_does_not_release(other):
         locks.wait("mac", "x")
         with pytest.raises(ZeroDivisionError), transaction.atomic():
             raise ZeroDivisionError
+        assert not other.sees_free(("mac", "x"))
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["commit", "rollback"])
+def test_a_nested_transaction_keeps_its_locks_until_the_outermost_ends(fails, other):
+    def outermost():
+        with transaction.atomic():
+            with locked_transaction() as locks:
+                locks.wait("mac", "x")
+                locks.first_free(NAMES, 1)
+            assert not other.sees_free(NAMES[0])
+            assert not other.sees_free(("mac", "x"))
+            if fails:
+                raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError) if fails else nullcontext():
+        outermost()
+    assert other.sees_free(NAMES[0])
+    assert other.sees_free(("mac", "x"))
+
+
+def test_locks_of_a_savepoint_end_with_its_rollback(other):
+    """As on PostgreSQL: what they guarded was not written."""
+    with locked_transaction() as outer:
+        outer.wait("mac", "x")
+        with pytest.raises(ZeroDivisionError), locked_transaction() as inner:
+            inner.wait("mac", "y")
+            raise ZeroDivisionError
+        assert other.sees_free(("mac", "y"))
         assert not other.sees_free(("mac", "x"))
 
 
