@@ -31,7 +31,7 @@ class RightsPermission(BasePermission):
     def has_permission(self, request, view):
         if not request.user or not request.user.is_authenticated:
             return False
-        if isinstance(request.auth, Token) and request.method not in SAFE_METHODS and not request.auth.write_enabled:
+        if request.method not in SAFE_METHODS and is_read_only(request):
             raise Forbidden("this token is not write-enabled")
         method = "GET" if request.method == "HEAD" else request.method
         missing = [right for right in view.rights.get(method, ()) if not request.user.has_perm(right)]
@@ -91,6 +91,11 @@ def without_body(response):
     response["Content-Length"] = str(len(response.content))
     response.content = b""
     return response
+
+
+def is_read_only(request):
+    """Whether the request's token is not write-enabled."""
+    return isinstance(request.auth, Token) and not request.auth.write_enabled
 
 
 def refuse_unstorable(data, name="body"):

@@ -6,7 +6,6 @@ May import the rest of api, services, search and models.
 import nautobot
 from django.apps import apps
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from nautobot.users.models import Token
 from rest_framework.response import Response
 
 from nautobot_pve_ipam.api.answers import (
@@ -20,7 +19,7 @@ from nautobot_pve_ipam.api.answers import (
     held_response,
     subnet_answer,
 )
-from nautobot_pve_ipam.api.base import PVEIPAMView
+from nautobot_pve_ipam.api.base import PVEIPAMView, is_read_only
 from nautobot_pve_ipam.api.requests import (
     AddressHookSerializer,
     CallerSerializer,
@@ -97,7 +96,7 @@ class NamespaceView(HookView):
         caller = self.caller(request, namespace, self.data(request, CallerSerializer))
         found = caller.namespace
         missing = missing_hook_rights(request.user)
-        if isinstance(request.auth, Token) and not request.auth.write_enabled:
+        if is_read_only(request):
             missing.append("write access")
         problems = defaults.problems()
         lacking = [f"the token lacks {', '.join(missing)}"] if missing else []
@@ -136,16 +135,18 @@ class SubnetView(HookView):
 
     @extend_schema(parameters=CALLER_PARAMETERS, responses={204: None})
     def delete(self, request, namespace, subnet):
-        """Delete the subnet with its gateways; 204 even if it does not exist, 409 while guests hold addresses in it."""
+        """Delete the subnet with its gateways; 204 even if it does not exist.
+
+        409 while guests hold addresses in it, or if several zones have it and none is named.
+        """
         network = parse_subnet(subnet)
         data = self.data(request, CallerSerializer)
         try:
             prefix = lookups.visible_prefix_of(request.user, namespace, network)
-            record = self.caller(request, namespace, data).in_prefix(prefix).subnet
         except Missing:
             lookups.visible_namespace(request.user, namespace)
-            record = None
-        if record is not None:
+            return Response(status=204)
+        if record := self.caller(request, namespace, data).record_of(prefix):
             delete_subnet(record, user=request.user)
         return Response(status=204)
 

@@ -3,21 +3,24 @@
 An unpatched PVE uses Nautobot through an IPAM entry of type `netbox` whose url ends in `netbox/{namespace}` or
 `netbox/{namespace}/{cluster}`. It is not NetBox: any other request gets a 404 that says so. Where the plugin's own
 lookups are sloppy (a text search for an address, "at most one entry means empty"), the responses make it do the right
-thing anyway. The calls are those of pve-network, src/PVE/Network/SDN/Ipams/NetboxPlugin.pm. May
-import the rest of api, services, search and models.
+thing anyway. The calls are those of pve-network, src/PVE/Network/SDN/Ipams/NetboxPlugin.pm.
+
+IDs say what PVE means: an allocation, not its address, which may be the next guest's when a late request arrives; and a
+range by its ends, because guests start with the ranges that PVE has applied, while Nautobot already has the next ones.
+May import the rest of api, services, search and models.
 """
 
 import re
-from datetime import timedelta
+from contextlib import contextmanager
 
 import netaddr
 from django.conf import settings
 from django.db import transaction
-from django.utils import timezone
-from nautobot.ipam.models import IPAddressRange, Prefix
+from django.db.models import Q
 from rest_framework.response import Response
 
-from nautobot_pve_ipam.api.base import PVEIPAMView
+from nautobot_pve_ipam.api.base import PVEIPAMView, is_read_only
+from nautobot_pve_ipam.api.netbox_change import Change, facts_of, ranges_of
 from nautobot_pve_ipam.errors import (
     Conflict,
     Forbidden,
@@ -26,24 +29,21 @@ from nautobot_pve_ipam.errors import (
     Missing,
     NoFreeAddress,
     NotOurs,
-    PVEIPAMError,
 )
-from nautobot_pve_ipam.permissions import missing_hook_rights
-from nautobot_pve_ipam.search.intervals import to_int
+from nautobot_pve_ipam.models import Allocation
+from nautobot_pve_ipam.permissions import is_visible, missing_hook_rights
 from nautobot_pve_ipam.search.search import Search
 from nautobot_pve_ipam.services import defaults, lookups
-from nautobot_pve_ipam.services.addresses import delete_address, find_by_mac, patch_address, put_address
+from nautobot_pve_ipam.services.addresses import Precondition, delete_address, find_by_mac, patch_address, put_address
 from nautobot_pve_ipam.services.allocation import Guest, Wanted, allocate
 from nautobot_pve_ipam.services.callers import Caller
-from nautobot_pve_ipam.services.subnets import SubnetFacts, delete_subnet, learn_gateway, put_subnet
+from nautobot_pve_ipam.services.subnets import SubnetFacts, check_deletion, delete_subnet, learn_gateway, put_subnet
 from nautobot_pve_ipam.services.values import parse_address, parse_mac, parse_subnet, told_name
 
 #: The stock plugin sends neither zone nor vnet; the vnet is known only from the gateway's name.
 ZONE, VNET = "netbox", "unknown"
 GATEWAY_NAME = re.compile(r"(?P<vnet>[a-zA-Z][a-zA-Z0-9]{0,7})-gw(\..*)?")
 GATEWAY, MAC_MARK = "gateway", "mac:"
-#: A subnet without addresses that is younger than this is still being created by PVE.
-IN_THE_MAKING = timedelta(minutes=5)
 
 
 class FacadeView(PVEIPAMView):
@@ -75,10 +75,33 @@ class FacadeView(PVEIPAMView):
         return Guest(mac=parse_mac(mac, "description") if mac else None, hostname=told_name(hostname))
 
     @staticmethod
-    def records(caller):
-        """The visible subnets of the cluster in the URL, or of no cluster if there is none."""
-        visible = Prefix.objects.restrict(caller.user, "view")
-        return caller.subnets().filter(prefix__in=visible).select_related("prefix__namespace", "vnet__zone__cluster")
+    def ends(start, end):
+        """First and last address of a range, as sent by the plugin."""
+        start = parse_address(without_mask(start), "start_address")
+        end = parse_address(without_mask(end), "end_address")
+        if start.version != end.version or start > end:
+            raise InvalidRequest(f"end_address {end} does not follow start_address {start}", field="end_address")
+        return start, end
+
+    @staticmethod
+    def record_of(caller, network):
+        """The caller's record of a subnet, or None."""
+        where = {"prefix__network": str(network.ip), "prefix__prefix_length": network.prefixlen}
+        return caller.first_of(caller.visible_subnets().filter(**where))
+
+    @staticmethod
+    def record_around(caller, address):
+        if found := caller.subnet_around(address):
+            return found
+        raise Missing(f"no subnet of namespace {caller.namespace} contains address {address}")
+
+    def record_with(self, caller, start, end):
+        """The caller's subnet around a range, which may not exist. Raises Missing, also if the user may not view it."""
+        record = self.record_around(caller, start)
+        found = record.dhcp_ranges.filter(start_host=str(start), end_host=str(end)).first()
+        if end not in record.prefix.prefix or (found and not is_visible(caller.user, found)):
+            raise Missing(f"no range {start}-{end} of namespace {caller.namespace}, or you may not view it")
+        return record
 
 
 class AggregatesView(FacadeView):
@@ -101,31 +124,41 @@ class PrefixesView(FacadeView):
     rights = {"GET": ("ipam.view_prefix",), "POST": ("ipam.view_prefix", "nautobot_pve_ipam.add_sdnsubnet")}
 
     def get(self, request, namespace, cluster=None):
-        """Only the caller's subnet that starts at `q`, without others that a text search would find."""
+        """Only the caller's subnet that starts at `q`, without others that a text search would find.
+
+        PVE looks up a subnet only to add or to delete it. One that PVE has not completed is not found, so that adding
+        it can be repeated. Neither is one without gateway and guests, which the plugin otherwise could not delete; as
+        no further call follows, it is deleted here if it was made here.
+        """
         caller = self.caller(request, namespace, cluster)
         network = parse_address(request.query_params.get("q", ""), "q")
-        found = self.records(caller).filter(prefix__network=str(network)).order_by("prefix__prefix_length")
-        return Response(listed([prefix_answer(record) for record in found if not half_made(record)]))
+        found = caller.visible_subnets().filter(prefix__network=str(network)).order_by("prefix__prefix_length")
+        caller.first_of(found)  # not one of several records of the same prefix
+        return Response(listed([prefix_answer(record) for record in found if not self.let_go(request, record)]))
+
+    @staticmethod
+    def let_go(request, record):
+        if is_complete(record):
+            return False
+        # What an admin has prepared for PVE to adopt must be there when PVE creates the subnet.
+        prepared = record.vnet.zone.name != ZONE or (record.adopted and not may_adopt())
+        if request.method == "GET" and not prepared and not is_read_only(request):
+            delete_subnet(record, user=request.user, take_back=True)
+        return True
 
     def post(self, request, namespace, cluster=None):
-        """Create a subnet, or take over one left incomplete by an earlier attempt."""
+        """Create a subnet, or take over the record that an admin has prepared, with the ranges to be adopted."""
         caller = self.caller(request, namespace, cluster)
         prefix = self.body(request).get("prefix")
         network = parse_subnet("-".join(str(prefix).rsplit("/", 1)))
-        existing = (
-            self.records(caller)
-            .filter(prefix__network=str(network.ip), prefix__prefix_length=network.prefixlen)
-            .first()
-        )
-        if existing and not half_made(existing):
+        existing = self.record_of(caller, network)
+        if existing and is_complete(existing):
             raise Conflict(f"subnet {network} already exists in namespace {caller.namespace}")
-        facts = SubnetFacts(
-            zone=existing.vnet.zone.name if existing else ZONE,
-            vnet=existing.vnet.name if existing else VNET,
-            cluster=cluster,
-            dhcp_ranges=[],
-            adopt=may_adopt(),
-        )
+        Change(caller, network).creates(existing)
+        if existing:
+            facts = facts_of(existing, ranges_of(existing, adopted=True), adopt=may_adopt())
+        else:
+            facts = SubnetFacts(zone=ZONE, vnet=VNET, cluster=cluster, dhcp_ranges=[], adopt=may_adopt())
         record, _created = put_subnet(caller.namespace, network, facts, user=request.user)
         return Response(prefix_answer(record), status=201)
 
@@ -136,7 +169,9 @@ class PrefixView(FacadeView):
     def delete(self, request, namespace, pk, cluster=None):
         """Refused while it contains any address but gateways, even if the plugin considered it empty."""
         caller = self.caller(request, namespace, cluster)
-        delete_subnet(one(self.records(caller), "prefix", pk=pk), user=request.user)
+        record = one(caller.visible_subnets(), "prefix", pk=pk)
+        with undone_if_refused(caller, record):
+            delete_subnet(record, user=request.user)
         return Response(status=204)
 
 
@@ -146,53 +181,44 @@ class RangesView(FacadeView):
     rights = {"GET": ("ipam.view_ipaddressrange",), "POST": ("ipam.add_ipaddressrange",)}
 
     def get(self, request, namespace, cluster=None):
+        """Any range of the caller's subnets: PVE knows which ones it has."""
         caller = self.caller(request, namespace, cluster)
-        start = parse_address(request.query_params.get("start_address", ""), "start_address")
-        end = parse_address(request.query_params.get("end_address", ""), "end_address")
-        for record in self.records(caller):
-            visible = record.dhcp_ranges.restrict(request.user, "view")
-            found = visible.filter(start_host=str(start), end_host=str(end)).first()
-            if found:
-                return Response(listed([range_answer(found)]))
-        return Response(listed([]))
+        query = request.query_params
+        start, end = self.ends(query.get("start_address", ""), query.get("end_address", ""))
+        try:
+            self.record_with(caller, start, end)
+        except Missing:
+            return Response(listed([]))
+        return Response(listed([range_answer(start, end)]))
 
     def post(self, request, namespace, cluster=None):
-        """Add a DHCP range to its subnet. If that fails while PVE is creating the subnet, delete it as well."""
+        """Add a DHCP range to its subnet."""
         caller = self.caller(request, namespace, cluster)
         body = self.body(request)
-        start = parse_address(without_mask(body.get("start_address")), "start_address")
-        end = parse_address(without_mask(body.get("end_address")), "end_address")
+        start, end = self.ends(body.get("start_address"), body.get("end_address"))
         record = self.record_around(caller, start)
-        network = record.prefix.prefix
-        facts = with_ranges(record, sorted({*map(bounds_of, record.dhcp_ranges.all()), (int(start), int(end))}))
-        try:
-            put_subnet(caller.namespace, network, facts, user=request.user)
-        except PVEIPAMError:
-            # PVE now aborts creating the subnet; left behind, it would make the next attempt fail as "already exists".
-            if in_the_making(record) and not record.dhcp_ranges.exists():
-                delete_subnet(record, user=request.user)
-            raise
-        return Response(range_answer(record.dhcp_ranges.get(start_host=str(start))), status=201)
-
-    def record_around(self, caller, address):
-        around = self.records(caller).filter(
-            prefix__ip_version=address.version,
-            prefix__network__lte=str(address),
-            prefix__broadcast__gte=str(address),
-        )
-        if found := around.order_by("-prefix__prefix_length").first():
-            return found
-        raise Missing(f"no subnet of namespace {caller.namespace} contains address {address}")
+        ranges = sorted({*ranges_of(record), (int(start), int(end))})
+        Change(caller, record.prefix.prefix).adds_range()
+        with undone_if_refused(caller, record):
+            put_subnet(
+                caller.namespace, record.prefix.prefix, facts_of(record, ranges, adopt=may_adopt()), user=request.user
+            )
+        return Response(range_answer(start, end), status=201)
 
 
 class RangeView(FacadeView):
     rights = {"DELETE": ("ipam.delete_ipaddressrange",)}
 
-    def delete(self, request, namespace, pk, cluster=None):
+    def delete(self, request, namespace, start, end, cluster=None):
+        """Remove a range; one that does not exist is no error, as PVE's first attempt may have removed it."""
         caller = self.caller(request, namespace, cluster)
-        record, found = range_of(caller.user, self.records(caller), pk)
-        left = [bounds_of(other) for other in record.dhcp_ranges.exclude(pk=found.pk)]
-        put_subnet(caller.namespace, record.prefix.prefix, with_ranges(record, left), user=request.user)
+        start, end = self.ends(start, end)
+        record = self.record_with(caller, start, end)
+        ranges = ranges_of(record)
+        if (int(start), int(end)) in ranges:
+            Change(caller, record.prefix.prefix).removes_range_of(record)
+            ranges.remove((int(start), int(end)))
+            put_subnet(caller.namespace, record.prefix.prefix, facts_of(record, ranges), user=request.user)
         return Response(status=204)
 
 
@@ -204,25 +230,26 @@ class AvailableIPsView(FacadeView):
     def answer_with_next_free(self, request, record, bounds=()):
         wanted = Wanted(self.guest(self.body(request)))
         (held,) = allocate(Search(record.prefix, bounds), [wanted], caller=Caller.in_subnet(request.user, record))
-        return Response(address_answer(held.address, held.allocation), status=201 if held.created else 200)
+        return Response(address_answer(held.allocation), status=201 if held.created else 200)
 
 
 class PrefixAvailableIPsView(AvailableIPsView):
     def post(self, request, namespace, pk, cluster=None):
         caller = self.caller(request, namespace, cluster)
-        return self.answer_with_next_free(request, one(self.records(caller), "prefix", pk=pk))
+        return self.answer_with_next_free(request, one(caller.visible_subnets(), "prefix", pk=pk))
 
 
 class RangeAvailableIPsView(AvailableIPsView):
-    def post(self, request, namespace, pk, cluster=None):
+    def post(self, request, namespace, start, end, cluster=None):
         """204 without a body if the range is full, so that PVE tries the next one; 409 if all are full."""
         caller = self.caller(request, namespace, cluster)
-        record, found = range_of(caller.user, self.records(caller), pk)
+        start, end = self.ends(start, end)
+        record, bounds = self.record_with(caller, start, end), (int(start), int(end))
         try:
-            return self.answer_with_next_free(request, record, (bounds_of(found),))
+            return self.answer_with_next_free(request, record, (bounds,))
         except NoFreeAddress:
-            others = record.dhcp_ranges.exclude(pk=found.pk)
-            if any(Search(record.prefix, (bounds_of(other),)).first(1) for other in others):
+            others = (Search(record.prefix, (other,)) for other in ranges_of(record) if other != bounds)
+            if any(search.first(1) for search in others):
                 return Response(status=204)
             raise
 
@@ -242,32 +269,34 @@ class AddressesView(FacadeView):
         else:
             ip = parse_address(without_mask(query.get("q", "")), "q")
             found = caller.visible_allocations().filter(ip_address__host=str(ip))
-        answers = [address_answer(allocation.ip_address, allocation) for allocation in found]
+        answers = [address_answer(allocation) for allocation in found]
         return Response({**listed(answers), "data": answers})
 
     def entries_in(self, caller, cidr):
-        """What keeps a subnet from being deleted, for a plugin that treats a single entry as empty.
-
-        Gateways alone are reported as one entry, guests always as two.
-        """
-        network = parse_subnet("-".join(cidr.rsplit("/", 1)))
-        inside = caller.only_visible(caller.allocations()).filter(
-            subnet__prefix__network=str(network.ip), subnet__prefix__prefix_length=network.prefixlen
-        )
-        guests = list(inside.filter(is_gateway=False)[:2])
-        return (guests * 2)[:2] if guests else list(inside[:1])
+        """Nothing, or the error why the subnet cannot be deleted, which the plugin is about to do, gateway first."""
+        if record := self.record_of(caller, parse_subnet("-".join(cidr.rsplit("/", 1)))):
+            check_deletion(record, user=caller.user)
+        return []
 
     def post(self, request, namespace, cluster=None):
         caller = self.caller(request, namespace, cluster)
         body = self.body(request)
         ip = parse_address(without_mask(body.get("address")), "address")
         guest = self.guest(body)
-        with transaction.atomic():
+        if guest.is_gateway:
+            held = self.hold_gateway(caller, ip, guest)
+        else:
             held = put_address(caller, ip, guest, adopt=may_adopt(), own_subnet_only=True)
-            if guest.is_gateway and held.allocation and held.allocation.subnet:
-                record = self.records(caller).get(prefix=held.allocation.subnet.prefix_id)
-                learn_gateway(record, held.address.host, vnet_named_by(guest.hostname), user=request.user)
-        return Response(address_answer(held.address, held.allocation), status=201)
+        return Response(address_answer(held.allocation), status=201)
+
+    def hold_gateway(self, caller, ip, guest):
+        """The last call by which PVE creates or changes a subnet."""
+        record = self.record_around(caller, ip)
+        with undone_if_refused(caller, record), transaction.atomic():
+            held = put_address(caller, ip, guest, adopt=may_adopt(), own_subnet_only=True)
+            learn_gateway(record, held.address.host, vnet_named_by(guest.hostname, record), user=caller.user)
+        Change(caller, record.prefix.prefix).ends()
+        return held
 
 
 class AddressView(FacadeView):
@@ -276,22 +305,22 @@ class AddressView(FacadeView):
     def patch(self, request, namespace, pk, cluster=None):
         caller = self.caller(request, namespace, cluster)
         body = self.body(request)
-        own = one(caller.only_visible(caller.allocations()), "address", ip_address_id=pk)
+        own = one(caller.only_visible(caller.allocations()), "address", pk=pk)
         ip = netaddr.IPAddress(own.ip_address.host)
         if parse_address(without_mask(body.get("address") or str(ip)), "address") != ip:
             raise InvalidRequest(f"address {body['address']} cannot replace {ip}: release it and add another")
-        allocation = patch_address(caller, ip, self.guest(body))
-        return Response(address_answer(allocation.ip_address, allocation))
+        allocation = patch_address(caller, ip, self.guest(body), held_as(own))
+        return Response(address_answer(allocation))
 
     def delete(self, request, namespace, pk, cluster=None):
         caller = self.caller(request, namespace, cluster)
-        own = one(caller.visible_allocations(), "address", ip_address_id=pk)
+        own = one(caller.visible_allocations(), "address", pk=pk)
         host = own.ip_address.host
-        record = self.records(caller).filter(prefix__sdn_subnets=own.subnet_id, gateway=host).first()
+        record = caller.first_of(caller.visible_subnets().filter(prefix__sdn_subnets=own.subnet_id, gateway=host))
         if record and not own.is_gateway:
             raise NotOurs(f"address {own.ip_address} is not a gateway: a guest holds it")
         with transaction.atomic():
-            delete_address(caller, netaddr.IPAddress(host))
+            delete_address(caller, netaddr.IPAddress(host), held_as(own))
             if record:
                 learn_gateway(record, None, user=request.user)
         return Response(status=204)
@@ -325,18 +354,19 @@ def one(queryset, what, **lookup):
     raise Missing(f"{what} {next(iter(lookup.values()))} does not exist, or does not belong to this PVE")
 
 
-def range_of(user, records, pk):
-    """The caller's subnet with that range, and the range, if the user may view it. Raises Missing."""
-    visible = IPAddressRange.objects.restrict(user, "view")
-    record = one(records.filter(dhcp_ranges__in=visible.filter(pk=pk)), "ip-range", dhcp_ranges=pk)
-    return record, record.dhcp_ranges.get(pk=pk)
+def held_as(allocation):
+    """The precondition that the address is still held by this allocation."""
+    return Precondition(allocation_ids={str(allocation.pk)})
 
 
-def with_ranges(record, ranges):
-    """The facts of the subnet as it is, but with these DHCP ranges."""
-    zone = record.vnet.zone
-    cluster = zone.cluster.name if zone.cluster else None
-    return SubnetFacts(zone=zone.name, vnet=record.vnet.name, cluster=cluster, dhcp_ranges=ranges, adopt=may_adopt())
+@contextmanager
+def undone_if_refused(caller, record):
+    """If the call in the block is refused, so is PVE's whole change: take back its earlier calls."""
+    try:
+        yield
+    except Exception:
+        Change(caller, record.prefix.prefix).undo(record)
+        raise
 
 
 def may_adopt():
@@ -344,31 +374,22 @@ def may_adopt():
     return settings.PLUGINS_CONFIG["nautobot_pve_ipam"]["facade_adopts"]
 
 
-def bounds_of(ip_address_range):
-    return to_int(ip_address_range.start_host), to_int(ip_address_range.end_host)
+def is_complete(record):
+    """Whether PVE has registered the gateway, its last step in creating a subnet, or a guest is in the subnet.
 
-
-def half_made(record):
-    """A subnet with ranges but no address: PVE aborted creating it, or deleted it but could not tell us.
-
-    PVE looks up the prefix of a subnet with ranges only to add or to delete it.
+    The allocation of a gateway shared with another cluster may be that cluster's.
     """
-    return record.dhcp_ranges.exists() and unaddressed(record)
+    seen = Q(last_seen__isnull=False)
+    if record.allocations.filter(seen | Q(is_gateway=False)).exists():
+        return True
+    shared = Allocation.objects.filter(seen, is_gateway=True, subnet__prefix=record.prefix_id)
+    return record.gateway is not None and shared.filter(ip_address__host=record.gateway).exists()
 
 
-def in_the_making(record):
-    return timezone.now() - record.created < IN_THE_MAKING and unaddressed(record)
-
-
-def unaddressed(record):
-    """Neither guests nor a gateway; `gateway` is set even if another cluster holds the allocation of a shared one."""
-    return record.gateway is None and not record.allocations.exists()
-
-
-def vnet_named_by(hostname):
-    """The vnet in a gateway's name, `VNET-gw`, or None."""
+def vnet_named_by(hostname, record):
+    """The vnet in a gateway's name, `VNET-gw`, if none is known yet; else None: somebody may have chosen it by hand."""
     found = GATEWAY_NAME.fullmatch(hostname)
-    return found["vnet"] if found else None
+    return found["vnet"] if found and (record.vnet.zone.name, record.vnet.name) == (ZONE, VNET) else None
 
 
 def without_mask(address):
@@ -384,23 +405,23 @@ def prefix_answer(record):
     return {"id": str(record.pk), "prefix": str(prefix.prefix), "family": family(prefix.ip_version)}
 
 
-def range_answer(found):
+def range_answer(start, end):
     return {
-        "id": str(found.pk),
-        "start_address": found.start_host,
-        "end_address": found.end_host,
-        "family": family(found.ip_version),
+        "id": f"{start}-{end}",
+        "start_address": str(start),
+        "end_address": str(end),
+        "family": family(start.version),
     }
 
 
-def address_answer(address, allocation):
-    description = ""
-    if allocation and allocation.is_gateway:
+def address_answer(allocation):
+    address, description = allocation.ip_address, ""
+    if allocation.is_gateway:
         description = GATEWAY
-    elif allocation and allocation.mac:
+    elif allocation.mac:
         description = f"{MAC_MARK}{allocation.mac}"
     return {
-        "id": str(address.pk),
+        "id": str(allocation.pk),
         "address": str(address.address),
         "family": family(address.ip_version),
         "dns_name": address.dns_name,

@@ -19,8 +19,8 @@ facade = [
     path("ipam/prefixes/<uuid:pk>/", netbox.PrefixView.as_view()),
     path("ipam/prefixes/<uuid:pk>/available-ips/", netbox.PrefixAvailableIPsView.as_view()),
     path("ipam/ip-ranges/", netbox.RangesView.as_view()),
-    path("ipam/ip-ranges/<uuid:pk>/", netbox.RangeView.as_view()),
-    path("ipam/ip-ranges/<uuid:pk>/available-ips/", netbox.RangeAvailableIPsView.as_view()),
+    path("ipam/ip-ranges/<str:start>-<str:end>/", netbox.RangeView.as_view()),
+    path("ipam/ip-ranges/<str:start>-<str:end>/available-ips/", netbox.RangeAvailableIPsView.as_view()),
     path("ipam/ip-addresses/", netbox.AddressesView.as_view()),
     path("ipam/ip-addresses/<uuid:pk>/", netbox.AddressView.as_view()),
 ]
@@ -41,8 +41,9 @@ urlpatterns = [
     path("namespaces/<str:namespace>/subnets/<str:subnet>/", hooks.SubnetView.as_view(), name="hook_subnet"),
     path("namespaces/<str:namespace>/ips/", hooks.AddressesView.as_view(), name="hook_addresses"),
     path("namespaces/<str:namespace>/ips/<str:ip>/", hooks.AddressView.as_view(), name="hook_address"),
-    path("netbox/<str:namespace>/", include(facade)),
-    path("netbox/<str:namespace>/<str:cluster>/", include(facade)),
+    # PVE's plugin appends "/ipam/.." to the configured url, which may end in a slash.
+    re_path(r"^netbox/(?P<namespace>[^/]+)//?", include(facade)),
+    re_path(r"^netbox/(?P<namespace>[^/]+)/(?P<cluster>[^/]+)//?", include(facade)),
     re_path(r"^netbox/", netbox.UnknownView.as_view(), name="facade_unknown"),
     *router.urls,
 ]

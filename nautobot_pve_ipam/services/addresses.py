@@ -76,9 +76,10 @@ def put_address(
     """Take the address `ip` for a guest or, with `guest.is_gateway`, register it as its subnet's gateway. Idempotent.
 
     Raises AddressTaken if somebody else holds it or, without `adopt`, if it was not created by PVE, and for a guest if
-    it is a subnet's gateway; Conflict if the MAC holds another address of the subnet; InvalidRequest for a network,
-    broadcast or anycast address; Missing if no subnet of the caller contains it; Forbidden. A caller that names neither
-    cluster nor zone may use any prefix of the namespace unless `own_subnet_only` is set.
+    it is a subnet's gateway; Conflict if the MAC holds another address of the subnet, or if the caller has several
+    records of the subnet; InvalidRequest for a network, broadcast or anycast address; Missing if no subnet of the
+    caller contains it; Forbidden. A caller that names neither cluster nor zone may use any prefix of the namespace
+    unless `own_subnet_only` is set.
     """
     prefix, subnet = _home(caller, ip, own_subnet_only)
     caller = replace(caller, subnet=subnet)
@@ -180,16 +181,10 @@ def _own(caller: Caller, ip: netaddr.IPAddress) -> Allocation:
 
 def _home(caller: Caller, ip: netaddr.IPAddress, own_subnet_only: bool) -> tuple[Prefix, SDNSubnet | None]:
     """The caller's subnet containing an address; a caller without zone and cluster may get any prefix instead."""
-    visible = Prefix.objects.restrict(caller.user, "view").select_related("namespace")
-    records = (
-        caller.subnets()
-        .filter(tables.containing(int(ip), ip.version, "prefix__"), prefix__in=visible)
-        .select_related("vnet__zone__cluster", "prefix__namespace")
-        .order_by("-prefix__prefix_length")
-    )
-    if record := records.first():
+    if record := caller.subnet_around(ip):
         return record.prefix, record
     if not (caller.zone or caller.cluster or own_subnet_only):
+        visible = Prefix.objects.restrict(caller.user, "view").select_related("namespace")
         prefixes = visible.filter(tables.containing(int(ip), ip.version), namespace=caller.namespace)
         if prefix := prefixes.order_by("-prefix_length").first():
             return prefix, None

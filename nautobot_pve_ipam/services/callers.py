@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+import netaddr
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from nautobot.ipam.choices import PrefixTypeChoices
 from nautobot.ipam.models import IPAddress, Namespace, Prefix
 
 from nautobot_pve_ipam.core_internals import is_unrestricted
-from nautobot_pve_ipam.errors import Forbidden, Missing
+from nautobot_pve_ipam.errors import Conflict, Forbidden, Missing
 from nautobot_pve_ipam.models import Allocation, PVECluster, SDNSubnet, SDNZone
-from nautobot_pve_ipam.search.tables import is_sdn_subnet
+from nautobot_pve_ipam.search.tables import containing, is_sdn_subnet
 
 RELATED = ("ip_address__status", "ip_address__parent__namespace", "subnet__vnet__zone__cluster")
 
@@ -60,27 +61,62 @@ class Caller:
     def in_prefix(self, prefix: Prefix) -> Caller:
         """The same caller with its record of `prefix` as `subnet`, if there is exactly one.
 
-        Raises Missing if it names a cluster or zone that has no record of the prefix, or several; Forbidden as
-        `checked` does.
+        Raises Missing if it names a cluster or zone that has no record of the prefix, Conflict if that has several;
+        Forbidden as `checked` does.
         """
         # Without cluster and zone there is usually no record: find that out without joining three tables.
         if not (self.cluster or self.zone or is_sdn_subnet(prefix)):
             return self
-        records = self.subnets().filter(prefix=prefix).select_related("vnet__zone__cluster").order_by()[:2]
-        found = list(records)
+        found = self._records_of(prefix)
         # The usual case, a PVE's own user, is known without another query.
         if not any(record.vnet.zone.cluster and record.vnet.zone.cluster.user_id == self.user.pk for record in found):
             self.checked()
-        if len(found) != 1:
+        try:
+            record = self._only(found)
+        except Conflict:
             if self.cluster or self.zone:
-                raise Missing(self._not_one_record(prefix, "several subnets" if found else "no subnet"))
+                raise
             return self
-        (record,) = found
-        # Reuse loaded objects, so that rendering the record does not query them again.
-        record.prefix = prefix
-        if record.vnet.zone.namespace_id == prefix.namespace_id:
-            record.vnet.zone.namespace = prefix.namespace
+        if record is None:
+            if self.cluster or self.zone:
+                raise Missing(self._has("no subnet", prefix))
+            return self
         return replace(self, subnet=record)
+
+    def record_of(self, prefix: Prefix) -> SDNSubnet | None:
+        """The caller's record of `prefix`. Raises Conflict if there are several: only the zone can tell them apart."""
+        return self._only(self._records_of(prefix))
+
+    def _records_of(self, prefix: Prefix) -> list[SDNSubnet]:
+        found = list(self.subnets().filter(prefix=prefix).select_related("vnet__zone__cluster").order_by()[:2])
+        for record in found:
+            # Reuse loaded objects, so that rendering the record does not query them again.
+            record.prefix = prefix
+            if record.vnet.zone.namespace_id == prefix.namespace_id:
+                record.vnet.zone.namespace = prefix.namespace
+        return found
+
+    def subnet_around(self, ip: netaddr.IPAddress) -> SDNSubnet | None:
+        """The caller's smallest subnet containing an address, if its user may view the prefix. Raises Conflict."""
+        around = self.visible_subnets().filter(containing(int(ip), ip.version, "prefix__"))
+        return self.first_of(around.order_by("-prefix__prefix_length"))
+
+    def first_of(self, records: QuerySet[SDNSubnet]) -> SDNSubnet | None:
+        """The first of the caller's ordered records. Raises Conflict if the next one is of the same prefix."""
+        return self._only(list(records[:2]))
+
+    def _only(self, records: list[SDNSubnet]) -> SDNSubnet | None:
+        first, second = (*records, None, None)[:2]
+        if first and second and first.prefix_id == second.prefix_id:
+            raise Conflict(self._has("several subnets", first.prefix))
+        return first
+
+    def visible_subnets(self) -> QuerySet[SDNSubnet]:
+        """The caller's own subnets whose prefixes its user may view."""
+        visible, own = Prefix.objects.restrict(self.user, "view"), self.subnets()
+        if not is_unrestricted(visible):
+            own = own.filter(prefix__in=visible)
+        return own.select_related("prefix__namespace", "vnet__zone__cluster")
 
     def subnets(self) -> QuerySet[SDNSubnet]:
         """The caller's own subnets."""
@@ -92,15 +128,7 @@ class Caller:
 
         A caller without cluster and zone owns all allocations without a subnet: most likely it created them.
         """
-        if self.cluster or self.zone:
-            own = Q(subnet__isnull=False, subnet__vnet__zone__cluster__name=self.cluster)
-            if self.zone:
-                own &= Q(subnet__vnet__zone__name=self.zone)
-            own |= _loose_in(Prefix.objects.filter(sdn_subnets__in=self.subnets()))
-        else:
-            own = Q(subnet=None) | Q(subnet__vnet__zone__cluster=None)
-        inside = Allocation.objects.filter(own, ip_address__parent__namespace=self.namespace)
-        return inside.select_related(*RELATED)
+        return self._allocations(self._own())
 
     def allocations_in(self, prefix: Prefix) -> QuerySet[Allocation]:
         """The caller's own allocations of a subnet. If one has a subnet set, that counts, wherever it lies by now."""
@@ -110,14 +138,25 @@ class Caller:
         """The caller's own allocations, and the gateways that its subnets share with another cluster, as far as the
         user may view their addresses.
         """
-        shared = Q(is_gateway=True, subnet__prefix__in=self.subnets().values("prefix"))
-        found = Allocation.objects.filter(shared | Q(pk__in=self.allocations().values("pk")))
-        return self.only_visible(found).select_related(*RELATED)
+        shared = Exists(self.subnets().filter(prefix=OuterRef("subnet__prefix")))
+        return self.only_visible(self._allocations(self._own() | Q(shared, is_gateway=True)))
 
     def only_visible(self, allocations: QuerySet[Allocation]) -> QuerySet[Allocation]:
         """Those of the allocations whose addresses the user may view."""
         visible = IPAddress.objects.restrict(self.user, "view")
         return allocations if is_unrestricted(visible) else allocations.filter(ip_address__in=visible)
+
+    def _allocations(self, which: Q) -> QuerySet[Allocation]:
+        inside = Allocation.objects.filter(which, ip_address__parent__namespace=self.namespace)
+        return inside.select_related(*RELATED)
+
+    def _own(self) -> Q:
+        if not (self.cluster or self.zone):
+            return Q(subnet=None) | Q(subnet__vnet__zone__cluster=None)
+        own = Q(subnet__isnull=False, subnet__vnet__zone__cluster__name=self.cluster)
+        if self.zone:
+            own &= Q(subnet__vnet__zone__name=self.zone)
+        return own | _loose_in(Prefix.objects.filter(sdn_subnets__in=self.subnets()))
 
     def stranger(self) -> str | None:
         """A sentence if zones of the namespace belong to others, but none to the caller's cluster; None otherwise.
@@ -140,14 +179,16 @@ class Caller:
             "made of a single node, select it in the zones in Nautobot; if it is another PVE, nothing is to do"
         )
 
-    def _not_one_record(self, prefix: Prefix, has: str) -> str:
+    def _has(self, what: str, prefix: Prefix) -> str:
+        """A sentence: who has no, or several, subnets on the prefix."""
         if self.cluster and not PVECluster.objects.filter(name=self.cluster).exists():
             return (
                 f"cluster {self.cluster} is not known: if it was renamed, rename it in Nautobot; "
                 "if it was just made, select it in its zones in Nautobot"
             )
-        whose = " of ".join(f"{what} {name}" for what, name in (("zone", self.zone), ("cluster", self.cluster)) if name)
-        return f"{whose} has {has} {prefix.prefix} in namespace {self.namespace.name}"
+        named = (("zone", self.zone), ("cluster", self.cluster))
+        whose = " of ".join(f"{kind} {name}" for kind, name in named if name) or "this PVE"
+        return f"{whose} has {what} {prefix.prefix} in namespace {self.namespace.name}"
 
 
 def _loose_in(prefixes: QuerySet[Prefix]) -> Q:

@@ -6,6 +6,7 @@ instead of deleted. Whatever two clusters share is deleted with the last of them
 
 from dataclasses import dataclass
 from enum import Enum
+from itertools import chain
 from typing import Any, Final
 
 import netaddr
@@ -84,11 +85,12 @@ def put_subnet(
         return record, created
 
 
-def delete_subnet(record: SDNSubnet, *, user: Any) -> None:
+def delete_subnet(record: SDNSubnet, *, user: Any, take_back: bool = False) -> None:
     """Delete the subnet's record with its gateways, and the prefix and ranges if PVE created them.
 
-    Raises SubnetNotEmpty while it has guest allocations, or if the prefix would be deleted but contains an address
-    that PVE did not create; Forbidden.
+    `take_back`: PVE never completed it, so addresses that PVE did not create return to the parent prefix, if any.
+    Raises SubnetNotEmpty while it has guest allocations, or otherwise if the prefix would be deleted but contains an
+    address that PVE did not create; Forbidden.
     """
     with locked_transaction() as locks:
         prefix = record.prefix
@@ -112,7 +114,8 @@ def delete_subnet(record: SDNSubnet, *, user: Any) -> None:
             )
         others = SDNSubnet.objects.filter(prefix=prefix).exclude(pk=record.pk)
         deletes_prefix = not record.adopted and not others.exists()
-        if deletes_prefix and (foreign := prefix.get_all_ips().exclude(pve_allocation__subnet=record).first()):
+        keeps_addresses = deletes_prefix and not (take_back and prefix.parent_id)
+        if keeps_addresses and (foreign := _any(prefix.get_all_ips().exclude(pve_allocation__subnet=record))):
             held = foreign if is_visible(user, foreign) else "an address"
             raise SubnetNotEmpty(f"subnet {prefix} still holds {held}, which this PVE did not create")
         for gateway in record.allocations.select_related("ip_address"):
@@ -125,20 +128,31 @@ def delete_subnet(record: SDNSubnet, *, user: Any) -> None:
             delete(prefix, "prefix", user=user)
 
 
-def learn_gateway(record: SDNSubnet, gateway: str | None, vnet_name: str | None = None, *, user: Any) -> None:
-    """Set or clear the gateway of a subnet, and its vnet if known from the gateway's name. Raises Forbidden.
+def check_deletion(record: SDNSubnet, *, user: Any) -> None:
+    """Raise what `delete_subnet` would raise, but delete nothing: it is tried and rolled back.
 
-    For PVE's stock plugin, which sends neither along with the subnet.
+    For PVE's stock plugin, which deletes a subnet's gateway and ranges before the subnet itself.
+    """
+    with transaction.atomic():
+        delete_subnet(record, user=user)
+        transaction.set_rollback(True)
+
+
+def learn_gateway(record: SDNSubnet, gateway: str | None, vnet_name: str | None = None, *, user: Any) -> None:
+    """Set or clear the gateway of a subnet. With `vnet_name`, move the subnet from its placeholder vnet to that one.
+
+    For PVE's stock plugin, which sends neither along with the subnet. The placeholder is deleted with its last subnet.
+    Raises Forbidden.
     """
     with transaction.atomic():
         record.gateway = gateway
-        before = record.vnet
-        if vnet_name and before.name != vnet_name:
-            vnet = SDNVNet.objects.filter(zone=before.zone, name=vnet_name).first()
-            record.vnet = vnet or _made(SDNVNet(zone=before.zone, name=vnet_name), user)
+        placeholder = record.vnet if vnet_name else None
+        if placeholder:
+            vnet = SDNVNet.objects.filter(zone=placeholder.zone, name=vnet_name).first()
+            record.vnet = vnet or _made(SDNVNet(zone=placeholder.zone, name=vnet_name), user)
         _changed(record, user)
-        if record.vnet != before and not before.subnets.exists():
-            before.delete()
+        if placeholder and not placeholder.subnets.exists():
+            placeholder.delete()
 
 
 def check_gateway(network: netaddr.IPNetwork, gateway: netaddr.IPAddress | Unchanged | None) -> None:
@@ -226,15 +240,13 @@ def _record(
 
 def _check_overlap(namespace: Namespace, network: netaddr.IPNetwork, vnet: SDNVNet, user: Any) -> None:
     """Subnets of a namespace must not overlap, except for the same subnet in two clusters."""
-    inside = Q(
-        prefix__ip_version=network.version,
-        prefix__network__gte=to_text(network.first, network.version),
-        prefix__network__lte=to_text(network.last, network.version),
-    )
-    overlapping = SDNSubnet.objects.filter(
-        inside | containing(network.first, network.version, "prefix__"), prefix__namespace=namespace
-    ).select_related("prefix", "vnet__zone__cluster")
-    for other in overlapping:
+    first, last = (to_text(end, network.version) for end in (network.first, network.last))
+    known = SDNSubnet.objects.filter(prefix__namespace=namespace, prefix__ip_version=network.version)
+    known = known.select_related("prefix", "vnet__zone__cluster")
+    # Two queries, because one for both would read every subnet of the namespace.
+    around = known.filter(containing(network.first, network.version, "prefix__"))
+    inside = known.filter(prefix__network__gte=first, prefix__network__lte=last)
+    for other in chain(around, inside):
         same = other.prefix.prefix_length == network.prefixlen
         if not same or other.vnet.zone.cluster_id == vnet.zone.cluster_id:
             named = f"{other.prefix} of vnet {other.vnet}" if is_visible(user, other.prefix) else "another one"
@@ -331,6 +343,11 @@ def _saved(thing: Any, facts: dict[str, Any], user: Any) -> Any:
         return _made(thing, user)
     require(user, "add", thing)
     return _changed(thing, user) if differs else thing
+
+
+def _any(queryset: Any) -> Any:
+    """Any one of its objects, or None: to find the first one would read them all."""
+    return next(iter(queryset.order_by()[:1]), None)
 
 
 def _made(thing: Any, user: Any) -> Any:

@@ -126,11 +126,16 @@ def test_a_nested_transaction_keeps_its_locks_until_the_outermost_ends(fails, ot
 
 def test_locks_of_a_savepoint_end_with_its_rollback(other):
     """As on PostgreSQL: what they guarded was not written."""
-    with locked_transaction() as outer:
-        outer.wait("mac", "x")
-        with pytest.raises(ZeroDivisionError), locked_transaction() as inner:
+
+    def fail():
+        with locked_transaction() as inner:
             inner.wait("mac", "y")
             raise ZeroDivisionError
+
+    with locked_transaction() as outer:
+        outer.wait("mac", "x")
+        with pytest.raises(ZeroDivisionError):
+            fail()
         assert other.sees_free(("mac", "y"))
         assert not other.sees_free(("mac", "x"))
 

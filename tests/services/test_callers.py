@@ -4,7 +4,7 @@ import netaddr
 import pytest
 from nautobot.ipam.models import Prefix
 
-from nautobot_pve_ipam.errors import AddressTaken, Missing, NotOurs
+from nautobot_pve_ipam.errors import AddressTaken, Conflict, Missing, NotOurs
 from nautobot_pve_ipam.models import Allocation, PVECluster, SDNSubnet, SDNVNet, SDNZone
 from nautobot_pve_ipam.search.search import Search
 from nautobot_pve_ipam.services.addresses import delete_address, find_by_mac, patch_address, put_address
@@ -144,6 +144,6 @@ def test_a_cluster_with_the_prefix_in_several_zones_has_to_name_one(admin, alpha
     cluster = PVECluster.objects.get(name="alpha")
     zone = data.saved(SDNZone(namespace=alpha.namespace, cluster=cluster, name="zone2"))
     data.saved(SDNSubnet(vnet=data.saved(SDNVNet(zone=zone, name="vnet2")), prefix=prefix))
-    with pytest.raises(Missing, match=r"cluster alpha has several subnets 10\.1\.0\.0/24 in namespace models"):
+    with pytest.raises(Conflict, match=r"cluster alpha has several subnets 10\.1\.0\.0/24 in namespace models"):
         Caller(admin, alpha.namespace, "alpha").in_prefix(prefix)
     assert alpha.in_prefix(prefix).subnet.vnet.zone.name == "zone1"

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tests.api.hooks.entry import Entry
+from tests.api.hooks.stock_pve import PVE
 
 _USERS = """
 import json
@@ -58,3 +59,9 @@ def entry(live):
 def neighbour(live):
     """Another empty namespace."""
     return Entry(live)
+
+
+@pytest.fixture
+def pve(entry):
+    """A PVE with its stock NetBox plugin, using an empty namespace."""
+    return PVE(entry)

@@ -4,7 +4,7 @@ The table follows pve-network's src/PVE/Network/SDN/Ipams/NetboxPlugin.pm and is
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tests.live import Answer, http_request
@@ -82,6 +82,8 @@ class StockPlugin:
 
     def __post_init__(self) -> None:
         self.log: list[tuple[str, str, int]] = []
+        #: The number, from 1, of the call that is served, but whose answer does not arrive.
+        self.loses: int | None = None
 
     def play(self, hook: str, *, ranges=(), removed=(), added=(), **known: Any) -> Any:
         """Run a hook. Ranges are `(start, end)`. Returns the result of its last step. Raises Died."""
@@ -140,10 +142,15 @@ class StockPlugin:
         return None
 
     def _call(self, method: str, path: str, body: Any) -> Answer:
-        headers = {"Authorization": f"token {self.token}", "Content-Type": "application/json; charset=UTF-8"}
-        answer = self.send(method, self.url + path, body, headers=headers)
+        answer = self._send(method, path, body)
         self.log.append((method, path, answer.status))
+        if len(self.log) == self.loses:
+            return replace(answer, status=599, reason="answer lost", body=None)
         return answer
+
+    def _send(self, method: str, path: str, body: Any) -> Answer:
+        headers = {"Authorization": f"token {self.token}", "Content-Type": "application/json; charset=UTF-8"}
+        return self.send(method, self.url + path, body, headers=headers)
 
 
 def _filled(body, known):

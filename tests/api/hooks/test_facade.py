@@ -9,55 +9,9 @@ from django.test import Client, override_settings
 from nautobot.ipam.models import Namespace
 from nautobot.users.models import Token
 
-from tests.api.hooks.entry import NOTHING, Entry, mac
-from tests.api.hooks.stock_plugin import Died, StockPlugin
-
-NET = {"network": "10.0.0.0", "mask": 24, "cidr": "10.0.0.0/24", "gateway": "10.0.0.1"}
-RANGES = [("10.0.0.10", "10.0.0.11"), ("10.0.0.20", "10.0.0.21")]
-
-
-class PVE:
-    """A stock PVE using one namespace: its plugin, with shorthands for the arguments that PVE passes."""
-
-    def __init__(self, entry: Entry, cluster: str | None = None):
-        path = f"netbox/{entry.name}" + (f"/{cluster}" if cluster else "")
-        self.entry = entry
-        self.plugin = StockPlugin(entry.live.api + path, entry.token)
-
-    def add_subnet(self, ranges=(), gateway=True, **more):
-        self.plugin.play("add_subnet", ranges=ranges, **{**NET, **more})
-        if gateway:
-            self.add_gateway()
-
-    def add_gateway(self, ip="10.0.0.1", hostname="vnet0-gw"):
-        self.plugin.play("add_gateway", ip=ip, mask=24, hostname=hostname, description="gateway")
-
-    def add_ip(self, ip, number):
-        self.plugin.play("add_ip", ip=ip, mask=24, hostname=f"guest{number}", description=f"mac:{mac(number)}")
-
-    def del_ip(self, ip):
-        return self.plugin.play("del_ip", ip=ip)
-
-    def del_subnet(self, ranges=(), **more):
-        return self.plugin.play("del_subnet", ranges=ranges, **{**NET, **more})
-
-    def next_in(self, interval, number, **more):
-        start, end = interval
-        guest = {"hostname": f"guest{number}", "description": f"mac:{mac(number)}", **more}
-        return self.plugin.play("add_range_next_freeip", start=start, end=end, **guest)
-
-    def next(self, number, **more):
-        guest = {"hostname": f"guest{number}", "description": f"mac:{mac(number)}", **more}
-        return self.plugin.play("add_next_freeip", **NET, **guest)
-
-    def start_guest(self, number, ranges=RANGES):
-        """PVE tries one range after another until one has a free address."""
-        return next((ip for interval in ranges if (ip := self.next_in(interval, number))), None)
-
-
-@pytest.fixture
-def pve(entry):
-    return PVE(entry)
+from tests.api.hooks.entry import NOTHING, mac
+from tests.api.hooks.stock_plugin import Died
+from tests.api.hooks.stock_pve import PVE, RANGES
 
 
 def addresses(entry):
@@ -84,7 +38,7 @@ def test_03_a_subnet_with_a_guest_and_no_gateway_is_not_empty(pve):
     pve.add_subnet()
     pve.add_ip("10.0.0.9", 9)
     pve.del_ip("10.0.0.1")
-    with pytest.raises(Died, match="still contains entries"):
+    with pytest.raises(Died, match=r"409 subnet 10.0.0.0/24 is not empty: a guest holds 10.0.0.9/24"):
         pve.del_subnet()
     assert pve.entry.held()["prefixes"] == ["10.0.0.0/24"]
     assert addresses(pve.entry) == ["10.0.0.9/24"]
@@ -125,12 +79,59 @@ def test_04_the_plugins_check_does_not_take_a_guest_for_a_gateway(pve):
         pve.add_gateway()
 
 
-def test_05_a_subnet_with_ranges_but_no_gateway_can_be_abandoned(pve):
-    """The plugin cannot delete it, as it first tries to delete gateway None. With ranges, it believes it is gone."""
-    pve.add_subnet(RANGES, gateway=False)
-    assert pve.del_subnet(RANGES, gateway=None) is None
+def test_03_what_keeps_the_subnet_is_found_before_its_gateway_is_deleted(pve):
+    """An admin's address is no entry of PVE's."""
     pve.add_subnet(RANGES)
-    assert pve.entry.held()["prefixes"] == ["10.0.0.0/24"]
+    pve.entry.address("10.0.0.200/24")
+    before = pve.entry.held()
+    with pytest.raises(Died, match=r"409 subnet 10.0.0.0/24 still holds 10.0.0.200/24, which this PVE did not create"):
+        pve.del_subnet(RANGES)
+    assert pve.entry.held() == before
+    (record,) = pve.entry.subnets()
+    assert record["gateway"] == "10.0.0.1"
+
+
+def test_03_nor_is_anything_deleted_without_the_right_to_delete_the_subnet(limited):
+    pve = PVE(limited)
+    net = {"network": "10.99.0.0", "mask": 24, "cidr": "10.99.0.0/24"}
+    pve.add_subnet(gateway=False, **net)
+    pve.add_gateway("10.99.0.1")
+    lacking = replace(pve.plugin, token=limited.without("ipam.delete_prefix"))
+    with pytest.raises(Died, match=r"403 user .* lacks permission ipam.delete_prefix"):
+        lacking.play("del_subnet", gateway="10.99.0.1", **net)
+    assert "10.99.0.1/24" in addresses(limited)
+    pve.plugin.play("del_subnet", gateway="10.99.0.1", **net)
+
+
+@pytest.mark.parametrize("ranges", [RANGES, []], ids=["with ranges", "without"])
+def test_05_a_subnet_without_gateway_is_deleted(pve, ranges):
+    """The plugin would die when it deletes gateway None, so it must not find the subnet."""
+    pve.add_subnet(ranges, gateway=False)
+    assert pve.del_subnet(ranges, gateway=None) is None
+    assert pve.entry.held() == NOTHING
+
+
+def test_05_what_pve_did_not_create_is_kept(pve):
+    pve.entry.prefix("10.0.0.0/16", type="container")
+    pve.add_subnet(RANGES, gateway=False)
+    pve.entry.address("10.0.0.200/24")
+    pve.del_subnet(RANGES, gateway=None)
+    assert pve.entry.held() == {"prefixes": ["10.0.0.0/16"], "ranges": [], "addresses": {"10.0.0.200/24": "nobody's"}}
+    pve.add_subnet(RANGES)
+
+
+def test_05_but_not_where_it_would_have_no_prefix(pve):
+    pve.add_subnet(RANGES, gateway=False)
+    pve.entry.address("10.0.0.200/24")
+    with pytest.raises(Died, match=r"409 subnet 10.0.0.0/24 still holds 10.0.0.200/24"):
+        pve.del_subnet(RANGES, gateway=None)
+    assert pve.entry.held()["ranges"]
+
+
+def test_05_only_a_real_look_up_deletes(pve):
+    pve.add_subnet(RANGES, gateway=False)
+    assert pve.plugin._call("HEAD", "/ipam/prefixes/?q=10.0.0.0", None).status == 200
+    assert len(pve.entry.subnets()) == 1
 
 
 def test_06_a_refused_range_leaves_nothing_and_the_retry_works(pve):
@@ -198,12 +199,12 @@ def test_11_a_mac_that_holds_an_address_of_the_subnet_gets_it_again(pve):
     assert addresses(pve.entry) == ["10.0.0.1/24", "10.0.0.10/24"]
 
 
-def test_12_one_guest_counts_as_more_than_one_entry(pve):
+def test_12_one_guest_keeps_a_subnet_without_gateway(pve):
     pve.add_subnet(gateway=False)
-    pve.next(1)
-    with pytest.raises(Died, match="still contains entries"):
+    pve.add_ip("10.0.0.9", 9)
+    with pytest.raises(Died, match=r"409 subnet 10.0.0.0/24 is not empty"):
         pve.del_subnet()
-    assert addresses(pve.entry) == ["10.0.0.1/24"]
+    assert addresses(pve.entry) == ["10.0.0.9/24"]
 
 
 def test_13_a_prefix_not_created_by_pve_is_not_adopted(pve):
@@ -225,6 +226,108 @@ def test_13_unless_the_admin_allows_it(settings, adopts, network_in_process):
         address = {"address": "10.0.0.1/24", "dns_name": "vnet0-gw", "description": "gateway"}
         assert post("ip-addresses", address) == (201 if adopts else 404)
     assert held() == ([True] if adopts else [])
+
+
+def prepared(entry, *, adopted=True, vnet="web", zone="dmz", **fields):
+    """A subnet as an admin prepares it for PVE in Nautobot, with a range, gateway and vnet chosen by hand."""
+    app = "/api/plugins/pve-ipam"
+
+    def made(kind, **body):
+        return entry.made(entry.live.request("POST", f"{app}/{kind}/", body))
+
+    prefix = entry.prefix("10.0.0.0/24")["id"]
+    zone = made("zones", name=zone, namespace=entry.id)["id"]
+    vnet = made("vnets", name=vnet, zone=zone, description="chosen by hand")["id"]
+    subnet = made("subnets", vnet=vnet, prefix=prefix, adopted=adopted, **fields)["id"]
+    kept = entry.range(*RANGES[0])["id"]
+    made("dhcp-ranges", subnet=subnet, ip_address_range=kept, adopted=True)
+    gateway = entry.address("10.0.0.1/24")["id"]
+    made("allocations", ip_address=gateway, subnet=subnet, is_gateway=True, adopted=True)
+    return subnet
+
+
+@pytest.mark.parametrize("fields", [{}, {"gateway": "10.0.0.1"}, {"zone": "netbox"}], ids=str)
+def test_13_what_an_admin_prepared_is_adopted_and_let_go(pve, fields):
+    subnet = prepared(pve.entry, **fields)
+    before = pve.entry.held()
+    pve.add_subnet(RANGES)
+    (record,) = pve.entry.subnets()
+    assert (record["id"], record["gateway"]) == (subnet, "10.0.0.1")
+    assert pve.start_guest(1) == "10.0.0.10"
+    pve.del_ip("10.0.0.10")
+    pve.del_subnet(RANGES)
+    assert pve.entry.subnets() == []
+    after = pve.entry.held()
+    assert (after["prefixes"], after["ranges"]) == (before["prefixes"], before["ranges"])
+    assert after["addresses"] == {"10.0.0.1/24": "nobody's"}
+
+
+def test_13_a_range_that_is_refused_leaves_what_was_prepared(pve):
+    subnet = prepared(pve.entry)
+    before = pve.entry.held()
+    pve.entry.range("10.0.0.15", "10.0.0.25")
+    with pytest.raises(Died, match=r"409 dhcp_ranges 10.0.0.20-10.0.0.21"):
+        pve.add_subnet(RANGES)
+    (record,) = pve.entry.subnets()
+    assert record["id"] == subnet
+    assert pve.entry.held()["addresses"] == before["addresses"]
+
+
+def test_a_vnet_chosen_by_hand_stays(pve):
+    prepared(pve.entry)
+    pve.add_subnet([RANGES[0]], gateway=False)
+    pve.add_gateway(hostname="vnet1-gw")
+    vnets = pve.entry.live.request("GET", f"/api/plugins/pve-ipam/vnets/?namespace={pve.entry.id}").body["results"]
+    assert [vnet["name"] for vnet in vnets] == ["web"]
+
+
+def test_two_records_of_one_prefix(pve):
+    """Made by hand: PVE cannot say which one it means."""
+    pve.add_subnet(RANGES)
+    (record,) = pve.entry.subnets()
+    app = "/api/plugins/pve-ipam"
+    zone = pve.entry.made(pve.entry.live.request("POST", f"{app}/zones/", {"name": "b", "namespace": pve.entry.id}))
+    vnet = pve.entry.made(pve.entry.live.request("POST", f"{app}/vnets/", {"name": "b", "zone": zone["id"]}))
+    twin = {"vnet": vnet["id"], "prefix": record["prefix"]["id"], "adopted": True}
+    pve.entry.made(pve.entry.live.request("POST", f"{app}/subnets/", twin))
+    sentence = f"409 this PVE has several subnets 10.0.0.0/24 in namespace {pve.entry.name}"
+    gateway = {"address": "10.0.0.1/24", "description": "gateway", "dns_name": "vnet0-gw"}
+    answer = pve.plugin._call("POST", "/ipam/ip-addresses/", gateway)
+    assert f"{answer.status} {answer.reason}" == sentence
+    for attempt in (pve.del_subnet, lambda: pve.add_ip("10.0.0.9", 9), lambda: pve.next(1)):
+        with pytest.raises(Died, match=sentence):
+            attempt()
+    refused = pve.entry.call("DELETE", "subnets/10.0.0.0-24/")
+    assert (refused.status, refused.reason) == (409, sentence[4:])
+    assert pve.entry.call("DELETE", "subnets/10.0.0.0-24/?zone=b").status == 204
+    pve.del_subnet(RANGES)
+    assert pve.entry.held() == NOTHING
+
+
+@pytest.mark.parametrize("cluster", [None, "alpha"])
+def test_the_url_may_end_in_a_slash(entry, cluster):
+    pve = PVE(entry, cluster)
+    pve.plugin.url += "/"
+    pve.plugin.play("on_update_hook")
+    pve.add_subnet(RANGES)
+    assert pve.start_guest(1) == "10.0.0.10"
+    pve.plugin.play("update_ip", ip="10.0.0.10", mask=24, hostname="renamed", description=f"mac:{mac(1)}")
+    pve.del_ip("10.0.0.10")
+    pve.del_subnet(RANGES)
+    assert entry.held() == NOTHING
+
+
+def test_a_late_request_finds_nothing(pve):
+    """An ID names the allocation: the address may be the next guest's by now."""
+    pve.add_subnet(RANGES)
+    pve.start_guest(1)
+    (late,) = pve.plugin._call("GET", "/ipam/ip-addresses/?q=10.0.0.10", None).body["results"]
+    pve.del_ip("10.0.0.10")
+    assert pve.start_guest(2) == "10.0.0.10"
+    for method in ("DELETE", "PATCH"):
+        body = {"description": f"mac:{mac(1)}"} if method == "PATCH" else None
+        assert pve.plugin._call(method, f"/ipam/ip-addresses/{late['id']}/", body).status == 404
+    assert pve.entry.held()["addresses"]["10.0.0.10/24"] == {"mac": mac(2), "hostname": "guest2"}
 
 
 @pytest.fixture
@@ -293,7 +396,7 @@ def test_two_clusters_in_one_namespace(entry):
     assert len({record["vnet"]["id"] for record in records}) == 2
     assert beta.plugin.play("get_ips_from_mac", mac=mac(1)) == ("10.0.0.11", None)
     assert beta.del_ip("10.0.0.10") is None
-    with pytest.raises(Died, match="still contains entries"):
+    with pytest.raises(Died, match=r"409 subnet 10.0.0.0/24 is not empty: a guest holds 10.0.0.10/24"):
         alpha.del_subnet(RANGES)
     alpha.del_ip("10.0.0.10")
     alpha.del_subnet(RANGES)
