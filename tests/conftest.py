@@ -17,6 +17,7 @@ from development.databases import fresh_database
 from development.management import environment
 from development.servers import postgresql, redis_server
 from development.web import nautobot_web
+from tests import seed
 from tests.live import Live, Shell, http_request
 from tests.nightly import NIGHTLY
 
@@ -24,11 +25,13 @@ PURE = ("tests/pure", "pve")
 LIVE_WORKERS = 4
 
 
+@pytest.hookimpl(tryfirst=True)  # before Hypothesis reads its options
 def pytest_configure(config: pytest.Config) -> None:
     """Set up Nautobot on a fresh database, unless only tests that need none were selected.
 
     Done here and not in a fixture, because test modules import Nautobot's models at import time.
     """
+    config.pluginmanager.register(seed)
     if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
         return  # pytest-xdist's controller: each worker sets up its own
     places = [config.invocation_params.dir / argument.split("::")[0] for argument in config.args]

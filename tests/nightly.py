@@ -10,6 +10,10 @@ NIGHTLY = os.environ.get("NAUTOBOT_PVE_IPAM_NIGHTLY") == "1"
 nightly_only = pytest.mark.nightly
 
 
+#: For a thorough look at random tests: so many times their usual examples.
+TIMES = int(os.environ.get("NAUTOBOT_PVE_IPAM_EXAMPLES", "1"))
+
+
 def examples(each_change: int, nightly: int) -> int:
-    """How many examples a property test tries."""
-    return nightly if NIGHTLY else each_change
+    """How many examples a random test tries."""
+    return (nightly if NIGHTLY else each_change) * TIMES

@@ -3,12 +3,14 @@
 from itertools import chain, islice, pairwise
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from nautobot_pve_ipam.errors import REASON_MAX_LENGTH, one_line
 from nautobot_pve_ipam.search.intervals import addresses, gaps, growing, merged, runs, skipping, usable
+from tests.nightly import examples
 
+tried = settings(max_examples=examples(100, 1000))
 #: Windows at the edges and in the middle of both families, small enough for sets.
 WINDOW = 48
 ORIGINS = st.sampled_from(
@@ -48,6 +50,7 @@ def never_read():
     yield
 
 
+@tried
 @given(windows())
 @example((5, 4, [[]]))
 @example((5, 9, [[(7, 6)]]))
@@ -59,12 +62,14 @@ def test_gaps_are_the_numbers_that_nothing_covers(window):
     assert all(start <= end for start, end in found)
 
 
+@tried
 @given(windows())
 def test_merging_keeps_the_order(window):
     _, _, streams = window
     assert list(merged(*streams)) == sorted(chain(*streams))
 
 
+@tried
 @given(windows(), st.integers(1, WINDOW + 8), st.integers(1, 4))
 def test_parts_grow_and_lose_nothing(window, size, factor):
     first, last, _ = window
@@ -74,6 +79,7 @@ def test_parts_grow_and_lose_nothing(window, size, factor):
         assert end == min(last, start + size * factor**number - 1)
 
 
+@tried
 @given(ORIGINS.flatmap(lambda origin: st.sets(around(origin))))
 def test_runs_are_maximal_and_lose_nothing(hosts):
     found = list(runs(sorted(hosts)))
@@ -81,6 +87,7 @@ def test_runs_are_maximal_and_lose_nothing(hosts):
     assert all(end + 1 < start for (_, end), (start, _) in pairwise(found))
 
 
+@tried
 @given(windows(), st.integers(0, WINDOW + 8))
 @example((0, 9, [[(3, 2)]]), 3)
 @example((0, 9, [[(3, 5)]]), 3)
@@ -157,6 +164,7 @@ def test_usable_ends_of_a_prefix(length, version, is_pool, lost):
     assert found == (first + lost[0], last - lost[1])
 
 
+@tried
 @given(st.text(max_size=400), st.integers(4, REASON_MAX_LENGTH))
 @example("two\r\nlines\x00\x1b[1m and caf\xe9\x85\u2028", 60)
 @example("x" * 201, 200)
@@ -168,6 +176,7 @@ def test_a_reason_is_one_short_line_of_printable_ascii(sentence, limit):
     assert one_line(line, limit) == line
 
 
+@tried
 @given(st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=REASON_MAX_LENGTH))
 def test_a_plain_sentence_is_unchanged(sentence):
     assert one_line(sentence) == sentence
