@@ -26,6 +26,11 @@ sdn_id_validator = RegexValidator(
     "'%(value)s' is not a valid PVE ID: 1 to 8 letters and digits, starting with a letter.",
 )
 
+#: Names from PVE are one line: a control character in one would break whatever shows or exports it.
+line_validator = RegexValidator(
+    r"[\x00-\x1f\x7f-\x9f]", "'%(value)s' contains a control character.", inverse_match=True
+)
+
 full_citizen = extras_features(
     "custom_links",
     "custom_validators",
@@ -43,6 +48,7 @@ class PVECluster(PrimaryModel):
     name = models.CharField(
         max_length=CHARFIELD_MAX_LENGTH,
         unique=True,
+        validators=[line_validator],
         help_text="The cluster's name in PVE (cluster_name in corosync.conf), or the name of a single node",
     )
     status = StatusField(blank=False, null=False)
@@ -142,7 +148,9 @@ class SDNVNet(PrimaryModel):
         validators=[sdn_id_validator],
         help_text="The vnet's ID in PVE, also the name of its bridge",
     )
-    alias = models.CharField(max_length=CHARFIELD_MAX_LENGTH, blank=True, help_text="The vnet's alias in PVE")
+    alias = models.CharField(
+        max_length=CHARFIELD_MAX_LENGTH, blank=True, validators=[line_validator], help_text="The vnet's alias in PVE"
+    )
     tag = models.PositiveIntegerField(
         blank=True,
         null=True,
@@ -193,6 +201,7 @@ class SDNSubnet(PrimaryModel):
     dns_zone_prefix = models.CharField(
         max_length=CHARFIELD_MAX_LENGTH,
         blank=True,
+        validators=[line_validator],
         verbose_name="DNS zone prefix",
         help_text="Inserted by PVE between hostname and DNS zone",
     )
@@ -336,7 +345,7 @@ class Allocation(PrimaryModel):
     vmid = models.PositiveIntegerField(
         blank=True, null=True, db_index=True, validators=vmid_validators, verbose_name="VMID"
     )
-    hostname = models.CharField(max_length=CHARFIELD_MAX_LENGTH, blank=True, db_index=True)
+    hostname = models.CharField(max_length=CHARFIELD_MAX_LENGTH, blank=True, db_index=True, validators=[line_validator])
     is_gateway = models.BooleanField(default=False, verbose_name="gateway")
     adopted = models.BooleanField(
         default=False, help_text="The address existed before PVE used it, so PVE never deletes it"

@@ -16,7 +16,7 @@ from nautobot.apps.templatetags import get_docs_url
 from development.docs import DOCS, build, sources
 from development.paths import REPOSITORY
 from nautobot_pve_ipam import errors, metrics, views
-from nautobot_pve_ipam.api.next_free_ip import QuerySerializer
+from nautobot_pve_ipam.api.next_free_ip import PreviewSerializer
 from nautobot_pve_ipam.api.requests import AddressHookSerializer, AddressRequestSerializer, SubnetRequestSerializer
 from nautobot_pve_ipam.permissions import HOOK_RIGHTS
 from nautobot_pve_ipam.services import allocation
@@ -163,7 +163,7 @@ def test_every_field_of_a_model_is_documented(model):
     ("page", "serializer"),
     [
         ("next_free_ip.md", AddressRequestSerializer),
-        ("next_free_ip.md", QuerySerializer),
+        ("next_free_ip.md", PreviewSerializer),
         ("pve.md", SubnetRequestSerializer),
         ("pve.md", AddressHookSerializer),
     ],
@@ -228,7 +228,7 @@ def test_the_examples_of_next_free_ip_are_correct(demo):
 
 def test_the_sentences_of_refused_requests_are_correct(demo):
     rows = REFUSED.findall(text_of("next_free_ip.md"))
-    assert len(rows) == 16
+    assert len(rows) == 17
     for body, status, sentence in rows:
         got = demo.post("10.0.0.0-24", json.loads(body))
         expected = sentence.replace("namespace pve", f"namespace {demo.name}")
@@ -249,14 +249,19 @@ def test_the_sentences_shown_by_pve_are_correct(live):
             sentences[re.compile(re.sub(r"\b[A-Z]\b", r"\\S+", words))] = code.strip("`")
     network = Network(live)
     base = f"namespaces/{network.name}"
-    alpha, beta = ({"zone": "z1", "vnet": "v1", "cluster": f"{name}-{network.name}"} for name in ("alpha", "beta"))
+    alpha, beta = ({"zone": "z1", "cluster": f"{name}-{network.name}"} for name in ("alpha", "beta"))
+    of_alpha, of_beta = ({**who, "vnet": "v1"} for who in (alpha, beta))
     network.prefix("10.1.0.0/24")
     network.prefix("10.2.0.0/24")
     network.address("10.2.0.9/24")
     network.range("10.2.0.20", "10.2.0.29")
-    for body, subnet in ((alpha, "10.3.0.0-24"), (beta, "10.3.0.0-24"), ({**alpha, "adopt": True}, "10.2.0.0-24")):
+    for body, subnet in (
+        (of_alpha, "10.3.0.0-24"),
+        (of_beta, "10.3.0.0-24"),
+        ({**of_alpha, "adopt": True}, "10.2.0.0-24"),
+    ):
         assert live.request("PUT", f"{base}/subnets/{subnet}/", body).status == 201
-    assert live.request("PUT", f"{base}/subnets/10.4.0.0-24/", beta).status == 201
+    assert live.request("PUT", f"{base}/subnets/10.4.0.0-24/", of_beta).status == 201
     guest = {**alpha, "hostname": "web1", "mac": "BC:24:11:00:00:01"}
     assert live.request("PUT", f"{base}/ips/10.3.0.5/", guest).status == 201
     network.address("10.4.0.9/24")
@@ -267,10 +272,18 @@ def test_the_sentences_shown_by_pve_are_correct(live):
     seen = set()
     for method, path, body in (
         ("GET", "namespaces/nowhere/", None),
-        ("PUT", f"{base}/subnets/10.1.0.0-24/", alpha),
-        ("PUT", f"{base}/subnets/10.2.0.0-24/", {**alpha, "dhcp_ranges": [{"start": "10.2.0.20", "end": "10.2.0.29"}]}),
-        ("PUT", f"{base}/subnets/10.2.0.0-24/", {**alpha, "dhcp_ranges": [{"start": "10.2.0.25", "end": "10.2.0.35"}]}),
-        ("PUT", f"{base}/subnets/10.3.0.0-25/", alpha),
+        ("PUT", f"{base}/subnets/10.1.0.0-24/", of_alpha),
+        (
+            "PUT",
+            f"{base}/subnets/10.2.0.0-24/",
+            {**of_alpha, "dhcp_ranges": [{"start": "10.2.0.20", "end": "10.2.0.29"}]},
+        ),
+        (
+            "PUT",
+            f"{base}/subnets/10.2.0.0-24/",
+            {**of_alpha, "dhcp_ranges": [{"start": "10.2.0.25", "end": "10.2.0.35"}]},
+        ),
+        ("PUT", f"{base}/subnets/10.3.0.0-25/", of_alpha),
         ("DELETE", f"{base}/subnets/10.3.0.0-24/", alpha),
         ("DELETE", f"{base}/subnets/10.4.0.0-24/", beta),
         ("PUT", f"{base}/ips/10.3.0.5/", {**beta, "mac": "BC:24:11:00:00:02"}),

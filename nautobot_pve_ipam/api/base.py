@@ -8,6 +8,7 @@ import re
 from nautobot.core.api.views import NautobotAPIVersionMixin
 from nautobot.users.models import Token
 from rest_framework import exceptions
+from rest_framework.parsers import JSONParser
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -48,6 +49,7 @@ class PVEIPAMView(NautobotAPIVersionMixin, APIView):
     """
 
     permission_classes = [RightsPermission]
+    parser_classes = [JSONParser]  # not Nautobot's CSV, which is for its models
     rights: dict[str, tuple[str, ...]] = {}
 
     def initial(self, request, *args, **kwargs):

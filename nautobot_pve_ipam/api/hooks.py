@@ -21,14 +21,17 @@ from nautobot_pve_ipam.api.answers import (
 )
 from nautobot_pve_ipam.api.base import PVEIPAMView, is_read_only
 from nautobot_pve_ipam.api.requests import (
+    AddressChangeSerializer,
     AddressHookSerializer,
     CallerSerializer,
     GuestSerializer,
     MACQuerySerializer,
     PreconditionSerializer,
     ReleaseSerializer,
+    SubnetRemovalSerializer,
     SubnetRequestSerializer,
     facts_of,
+    query_of,
 )
 from nautobot_pve_ipam.errors import InvalidRequest, Missing
 from nautobot_pve_ipam.permissions import missing_hook_rights
@@ -62,12 +65,12 @@ PRECONDITION_PARAMETERS = [
 class HookView(PVEIPAMView):
     """Base of the hooks: parses the request and its caller."""
 
-    def data(self, request, serializer_class, *, body_only=()):
-        """Query and body merged and validated; the body wins. The query's fields in `body_only` are left out."""
+    def data(self, request, serializer_class, query=None):
+        """The body and the query, or this part of it, merged and validated; the body wins."""
         body = request.data if request.method not in ("GET", "DELETE") or request.data else {}
         if not isinstance(body, dict):
             raise InvalidRequest("body: expected a single JSON object, not a list", field="body")
-        query = {name: value for name, value in request.query_params.dict().items() if name not in body_only}
+        query = query_of(request) if query is None else query
         return validated(serializer_class, {**query, **body})
 
     def caller(self, request, namespace, data):
@@ -133,20 +136,23 @@ class SubnetView(HookView):
         record, created = put_subnet(caller.namespace, network, facts_of(network, data), user=request.user)
         return Response(subnet_answer(record, request), status=201 if created else 200)
 
-    @extend_schema(parameters=CALLER_PARAMETERS, responses={204: None})
+    @extend_schema(
+        parameters=[*CALLER_PARAMETERS, OpenApiParameter("vnet", str, description="The vnet")], responses={204: None}
+    )
     def delete(self, request, namespace, subnet):
         """Delete the subnet with its gateways; 204 even if it does not exist.
 
         409 while guests hold addresses in it, or if several zones have it and none is named.
         """
         network = parse_subnet(subnet)
-        data = self.data(request, CallerSerializer)
+        data = self.data(request, SubnetRemovalSerializer)
         try:
             prefix = lookups.visible_prefix_of(request.user, namespace, network)
         except Missing:
             lookups.visible_namespace(request.user, namespace)
             return Response(status=204)
-        if record := self.caller(request, namespace, data).record_of(prefix):
+        record = self.caller(request, namespace, data).record_of(prefix)
+        if record is not None and data.get("vnet") in (None, record.vnet.name):
             delete_subnet(record, user=request.user)
         return Response(status=204)
 
@@ -182,20 +188,22 @@ class AddressView(HookView):
         return held_response(held, request)
 
     @extend_schema(
-        parameters=[*PRECONDITION_PARAMETERS, ETAG], request=AddressHookSerializer, responses={200: HeldSerializer}
+        parameters=[*PRECONDITION_PARAMETERS, ETAG], request=AddressChangeSerializer, responses={200: HeldSerializer}
     )
     def patch(self, request, namespace, ip):
-        """Change hostname, MAC and vmid; omitted or null fields are kept.
+        """Change hostname, MAC and vmid; omitted, null and empty fields are kept.
 
         What the body names is the change; `mac` and `vmid` in the query say by whom the address must still be held, and
         so does If-Match: 409 if somebody else holds it.
         """
-        data = self.data(request, AddressHookSerializer, body_only=PreconditionSerializer().fields)
+        query = query_of(request)
+        holder = {name: query.pop(name) for name in PreconditionSerializer().fields if name in query}
+        data = self.data(request, AddressChangeSerializer, query)
         allocation = patch_address(
             self.caller(request, namespace, data),
             parse_address(ip, "ip"),
             GuestSerializer.guest(data),
-            self.precondition(request, validated(PreconditionSerializer, request.query_params.dict())),
+            self.precondition(request, validated(PreconditionSerializer, holder)),
         )
         return held_response(already_held(allocation), request)
 

@@ -38,7 +38,7 @@ from nautobot_pve_ipam.services.addresses import Precondition, delete_address, f
 from nautobot_pve_ipam.services.allocation import Guest, Wanted, allocate
 from nautobot_pve_ipam.services.callers import Caller
 from nautobot_pve_ipam.services.subnets import SubnetFacts, check_deletion, delete_subnet, learn_gateway, put_subnet
-from nautobot_pve_ipam.services.values import parse_address, parse_mac, parse_subnet, told_name
+from nautobot_pve_ipam.services.values import parse_address, parse_line, parse_mac, parse_subnet, told_name
 
 #: The stock plugin sends neither zone nor vnet; the vnet is known only from the gateway's name.
 ZONE, VNET = "netbox", "unknown"
@@ -69,6 +69,7 @@ class FacadeView(PVEIPAMView):
         description, hostname = body.get("description") or "", body.get("dns_name") or ""
         if not isinstance(description, str) or not isinstance(hostname, str):
             raise InvalidRequest("description and dns_name must be text or null", field="description")
+        parse_line(hostname, "dns_name")
         if description == GATEWAY:
             return Guest(hostname=told_name(hostname), is_gateway=True)
         mac = description.removeprefix(MAC_MARK) if description.startswith(MAC_MARK) else None

@@ -23,8 +23,15 @@ from nautobot_pve_ipam.api.answers import (
     held_response,
 )
 from nautobot_pve_ipam.api.base import PVEIPAMView
-from nautobot_pve_ipam.api.fields import WholeNumberField
-from nautobot_pve_ipam.api.requests import AddressRequestSerializer, SearchSerializer, one_search, search_of
+from nautobot_pve_ipam.api.fields import LineField, WholeNumberField
+from nautobot_pve_ipam.api.requests import (
+    OPTIONAL,
+    AddressRequestSerializer,
+    SearchSerializer,
+    one_search,
+    query_of,
+    search_of,
+)
 from nautobot_pve_ipam.errors import InvalidRequest, NoFreeAddress
 from nautobot_pve_ipam.search.intervals import Interval, to_int
 from nautobot_pve_ipam.services import lookups
@@ -42,16 +49,20 @@ def max_page_size():
 
 
 class QuerySerializer(SearchSerializer):
+    """The search fields in a query."""
+
+    cluster = LineField(**OPTIONAL)
+    zone = LineField(**OPTIONAL)
+    ranges = None  # only in bodies; in DRF, None removes an inherited field
+
+
+class PreviewSerializer(QuerySerializer):
     """The search fields in a query, and how many addresses to show."""
 
-    limit = WholeNumberField(required=False, minimum=1, help_text="Addresses to show, 1 by default")
-    cluster = serializers.CharField(required=False)
-    zone = serializers.CharField(required=False)
-    ranges = None  # type: ignore[assignment]  # only in bodies; in DRF, None removes an inherited field
-    ALSO = frozenset({"api_version", "depth", "exclude_m2m", "format", "include"})  # Nautobot's own
+    limit = WholeNumberField(**OPTIONAL, minimum=1, help_text="Addresses to show, 1 by default")
 
     def validate_limit(self, value):
-        if value > max_page_size():
+        if value is not None and value > max_page_size():
             raise serializers.ValidationError(
                 f"limit {value} exceeds Nautobot's maximum page size of {max_page_size()}"
             )
@@ -110,7 +121,7 @@ class NextFreeIPView(PVEIPAMView):
     def get(self, request, **kwargs):
         """Show the next free addresses without allocating them."""
         prefix, within = self.find(request, **kwargs)
-        query = self.validated_query(request)
+        query = self.validated_query(request, PreviewSerializer)
         search = search_of(prefix, one_search(query, []), within)
         return Response([free_address_answer(prefix, host) for host in search.first(query.get("limit") or 1)])
 
@@ -135,7 +146,7 @@ class NextFreeIPView(PVEIPAMView):
     def post(self, request, **kwargs):
         """Allocate the next free address for an object, or several addresses for a list of objects."""
         prefix, within = self.find(request, **kwargs)
-        query = self.validated_query(request)
+        query = self.validated_query(request, QuerySerializer)
         bodies = self.validated_bodies(request)
         where = one_search(query, bodies)
         search = search_of(prefix, where, within)
@@ -155,14 +166,13 @@ class NextFreeIPView(PVEIPAMView):
         return Response([held_answer(held, request) for held in result], status=status)
 
     @staticmethod
-    def validated_query(request):
+    def validated_query(request, serializer_class):
         if not request.query_params:
             return {}
-        # `exclude` may be repeated; of the others, the last one wins, as usual in Django.
-        query = request.query_params.dict()
-        if "exclude" in query:
+        query = query_of(request)
+        if "exclude" in query:  # may be repeated
             query["exclude"] = request.query_params.getlist("exclude")
-        serializer = QuerySerializer(data=query)
+        serializer = serializer_class(data=query)
         serializer.is_valid(raise_exception=True)
         return serializer.validated_data
 

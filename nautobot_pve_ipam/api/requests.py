@@ -12,7 +12,14 @@ from nautobot.ipam.validators import DNSValidator
 from nautobot.tenancy.models import Tenant
 from rest_framework import serializers
 
-from nautobot_pve_ipam.api.fields import AddressField, IntervalsField, IPAddressRelatedField, MACField, WholeNumberField
+from nautobot_pve_ipam.api.fields import (
+    AddressField,
+    IntervalsField,
+    IPAddressRelatedField,
+    LineField,
+    MACField,
+    WholeNumberField,
+)
 from nautobot_pve_ipam.choices import ZoneTypeChoices
 from nautobot_pve_ipam.core_internals import declared_fields
 from nautobot_pve_ipam.errors import InvalidRequest, quoted
@@ -21,31 +28,27 @@ from nautobot_pve_ipam.search.intervals import Interval, to_text
 from nautobot_pve_ipam.search.search import Search, build_search
 from nautobot_pve_ipam.services.addresses import Precondition
 from nautobot_pve_ipam.services.allocation import Guest, Wanted
-from nautobot_pve_ipam.services.subnets import UNCHANGED, SubnetFacts
+from nautobot_pve_ipam.services.subnets import SubnetFacts
 from nautobot_pve_ipam.services.values import told_name
 
 #: The fields that define the search.
 SEARCH_FIELDS = ("range_start", "range_end", "ranges", "offset", "exclude")
+#: Of a field that may be left out; null is the same as leaving it out, unless the serializer says that it clears.
+OPTIONAL: dict[str, Any] = {"required": False, "allow_null": True}
+#: Parameters of a query that Nautobot's own API takes everywhere.
+NAUTOBOTS_OWN = frozenset({"api_version", "depth", "exclude_m2m", "format", "include"})
 
 
-class BoundsSerializer(serializers.Serializer):
-    """One inclusive range to search."""
-
-    start = AddressField()
-    end = AddressField()
+def query_of(request) -> dict[str, Any]:
+    """The fields in the query of a request. Of a repeated one the last wins, as usual in Django."""
+    return {name: value for name, value in request.query_params.items() if name not in NAUTOBOTS_OWN}
 
 
-class SearchSerializer(serializers.Serializer):
-    """Where to search; in the query or the body."""
+class RequestSerializer(serializers.Serializer):
+    """Base of everything that our endpoints read: a field that is not declared is refused, and "" means null.
 
-    range_start = AddressField(required=False, allow_null=True, help_text="First address to consider")
-    range_end = AddressField(required=False, allow_null=True, help_text="Last address to consider, inclusive")
-    ranges = BoundsSerializer(many=True, required=False, help_text="Several ranges, searched in this order")
-    offset = WholeNumberField(required=False, minimum=0, help_text="Free addresses to skip first")
-    exclude = IntervalsField(required=False, help_text="Addresses, CIDRs and a-b ranges to leave out")
-
-    #: Names allowed in addition to the fields.
-    ALSO: frozenset[str] = frozenset()
+    Tools such as Terraform and Ansible send both for what their user left out.
+    """
 
     def get_fields(self):
         # All fields are optional and most requests use three of twenty: copying the others costs more than this check.
@@ -55,19 +58,40 @@ class SearchSerializer(serializers.Serializer):
         return {name: copy.deepcopy(field) for name, field in declared_fields(type(self)).items() if name in named}
 
     def to_internal_value(self, data):
-        # Reject unknown fields: a mistyped range_start must not result in an address from anywhere.
-        if isinstance(data, dict) and (unknown := set(data) - set(declared_fields(type(self))) - self.ALSO):
-            name = min(unknown)
-            raise serializers.ValidationError({name: [f"{quoted(name)} is not a field of this request"]})
+        if isinstance(data, dict):
+            # A mistyped range_start must not result in an address from anywhere, or a mistyped gateway in none.
+            if unknown := set(data) - set(declared_fields(type(self))):
+                name = min(unknown)
+                raise serializers.ValidationError({name: [f"{quoted(name)} is not a field of this request"]})
+            data = {name: None if value == "" else value for name, value in data.items()}
         return super().to_internal_value(data)
 
 
-class GuestSerializer(serializers.Serializer):
+class BoundsSerializer(RequestSerializer):
+    """One inclusive range."""
+
+    start = AddressField()
+    end = AddressField()
+
+
+class SearchSerializer(RequestSerializer):
+    """Where to search; in the query or the body."""
+
+    range_start = AddressField(**OPTIONAL, help_text="First address to consider")
+    range_end = AddressField(**OPTIONAL, help_text="Last address to consider, inclusive")
+    ranges = serializers.ListSerializer(
+        child=BoundsSerializer(), **OPTIONAL, help_text="Several ranges, searched in this order"
+    )
+    offset = WholeNumberField(**OPTIONAL, minimum=0, help_text="Free addresses to skip first")
+    exclude = IntervalsField(**OPTIONAL, help_text="Addresses, CIDRs and a-b ranges to leave out")
+
+
+class GuestSerializer(RequestSerializer):
     """Who holds the address."""
 
-    mac = MACField(required=False, allow_null=True, help_text="MAC address; stored as BC:24:11:00:00:01")
-    vmid = WholeNumberField(required=False, allow_null=True, minimum=VMID_MIN, maximum=VMID_MAX)
-    hostname = serializers.CharField(required=False, allow_null=True, allow_blank=True, max_length=CHARFIELD_MAX_LENGTH)
+    mac = MACField(**OPTIONAL, help_text="MAC address; stored as BC:24:11:00:00:01")
+    vmid = WholeNumberField(**OPTIONAL, minimum=VMID_MIN, maximum=VMID_MAX)
+    hostname = LineField(**OPTIONAL, max_length=CHARFIELD_MAX_LENGTH)
 
     @staticmethod
     def guest(data, *, is_gateway=False):
@@ -83,37 +107,29 @@ class GuestSerializer(serializers.Serializer):
 class AddressRequestSerializer(GuestSerializer, SearchSerializer):
     """A request for one address: where, for whom, and the core IP address's own fields."""
 
-    status = IPAddressRelatedField(view_name="extras-api:status-detail", queryset=Status.objects.all(), required=False)
-    type = serializers.ChoiceField(choices=IPAddressTypeChoices, required=False)
-    role = IPAddressRelatedField(
-        view_name="extras-api:role-detail", queryset=Role.objects.all(), required=False, allow_null=True
-    )
-    tenant = IPAddressRelatedField(
-        view_name="tenancy-api:tenant-detail", queryset=Tenant.objects.all(), required=False, allow_null=True
-    )
+    status = IPAddressRelatedField(view_name="extras-api:status-detail", queryset=Status.objects.all(), **OPTIONAL)
+    type = serializers.ChoiceField(choices=IPAddressTypeChoices, **OPTIONAL)
+    role = IPAddressRelatedField(view_name="extras-api:role-detail", queryset=Role.objects.all(), **OPTIONAL)
+    tenant = IPAddressRelatedField(view_name="tenancy-api:tenant-detail", queryset=Tenant.objects.all(), **OPTIONAL)
     nat_inside = IPAddressRelatedField(
-        view_name="ipam-api:ipaddress-detail", queryset=IPAddress.objects.all(), required=False, allow_null=True
+        view_name="ipam-api:ipaddress-detail", queryset=IPAddress.objects.all(), **OPTIONAL
     )
-    dns_name = serializers.CharField(
-        required=False, allow_blank=True, max_length=CHARFIELD_MAX_LENGTH, validators=[DNSValidator]
+    dns_name = serializers.CharField(**OPTIONAL, max_length=CHARFIELD_MAX_LENGTH, validators=[DNSValidator])
+    description = serializers.CharField(**OPTIONAL, max_length=CHARFIELD_MAX_LENGTH)
+    tags = serializers.ManyRelatedField(
+        child_relation=IPAddressRelatedField(view_name="extras-api:tag-detail", queryset=Tag.objects.all()), **OPTIONAL
     )
-    description = serializers.CharField(
-        required=False, allow_null=True, allow_blank=True, max_length=CHARFIELD_MAX_LENGTH
-    )
-    tags = IPAddressRelatedField(
-        view_name="extras-api:tag-detail", queryset=Tag.objects.all(), many=True, required=False
-    )
-    custom_fields = serializers.DictField(required=False)
-    cluster = serializers.CharField(required=False, allow_null=True, help_text="PVE cluster making the request")
-    zone = serializers.CharField(required=False, allow_null=True, help_text="SDN zone of the guest")
+    custom_fields = serializers.DictField(**OPTIONAL)
+    cluster = LineField(**OPTIONAL, help_text="PVE cluster making the request")
+    zone = LineField(**OPTIONAL, help_text="SDN zone of the guest")
 
     CORE_FIELDS = ("status", "type", "role", "tenant", "nat_inside", "dns_name", "description", "tags")
 
     @classmethod
     def wanted(cls, data):
         """The address requested by validated `data`."""
-        attributes = {name: data[name] for name in cls.CORE_FIELDS if data.get(name) not in (None, "")}
-        if "custom_fields" in data:
+        attributes = {name: data[name] for name in cls.CORE_FIELDS if data.get(name) is not None}
+        if data.get("custom_fields"):
             # Ignore custom fields that IP addresses do not have, as core does.
             keys = CustomField.objects.keys_for_model(IPAddress)
             attributes["custom_fields"] = {k: v for k, v in data["custom_fields"].items() if k in keys}
@@ -162,49 +178,61 @@ def search_of(prefix: Prefix, data: dict[str, Any], within: Interval | None = No
     )
 
 
-class CallerSerializer(serializers.Serializer):
+class CallerSerializer(RequestSerializer):
     """The caller; in the query or the body of every hook."""
 
-    cluster = serializers.CharField(required=False, allow_null=True, allow_blank=True, max_length=CHARFIELD_MAX_LENGTH)
-    zone = serializers.CharField(required=False, allow_null=True, allow_blank=True, validators=[sdn_id_validator])
+    cluster = LineField(**OPTIONAL, max_length=CHARFIELD_MAX_LENGTH)
+    zone = serializers.CharField(**OPTIONAL, validators=[sdn_id_validator])
 
 
 class SubnetRequestSerializer(CallerSerializer):
-    """What PVE says about a subnet. Omitted fields are kept; null or an empty list clears a field."""
+    """What PVE says about a subnet. Omitted fields are kept; null clears those in CLEARED_BY_NULL."""
 
     zone = serializers.CharField(validators=[sdn_id_validator])
     vnet = serializers.CharField(validators=[sdn_id_validator])
-    zone_type = serializers.ChoiceField(choices=ZoneTypeChoices, required=False)
-    zone_dhcp = serializers.CharField(
-        required=False, allow_null=True, allow_blank=True, max_length=20, help_text="The zone's DHCP backend"
-    )
-    vnet_alias = serializers.CharField(
-        required=False, allow_null=True, allow_blank=True, max_length=CHARFIELD_MAX_LENGTH
-    )
-    vnet_tag = WholeNumberField(
-        required=False, allow_null=True, minimum=1, maximum=VNET_TAG_MAX, help_text="VLAN ID or VXLAN ID"
-    )
-    gateway = AddressField(required=False, allow_null=True)
-    dhcp_ranges = BoundsSerializer(many=True, required=False, allow_null=True)
-    snat = serializers.BooleanField(required=False)
-    dns_zone_prefix = serializers.CharField(
-        required=False, allow_null=True, allow_blank=True, max_length=CHARFIELD_MAX_LENGTH
-    )
-    adopt = serializers.BooleanField(required=False, help_text="Take over a prefix and ranges that PVE did not create")
+    zone_type = serializers.ChoiceField(choices=ZoneTypeChoices, **OPTIONAL)
+    zone_dhcp = LineField(**OPTIONAL, max_length=20, help_text="The zone's DHCP backend")
+    vnet_alias = LineField(**OPTIONAL, max_length=CHARFIELD_MAX_LENGTH)
+    vnet_tag = WholeNumberField(**OPTIONAL, minimum=1, maximum=VNET_TAG_MAX, help_text="VLAN ID or VXLAN ID")
+    gateway = AddressField(**OPTIONAL)
+    dhcp_ranges = serializers.ListSerializer(child=BoundsSerializer(), **OPTIONAL)
+    snat = serializers.BooleanField(**OPTIONAL)
+    dns_zone_prefix = LineField(**OPTIONAL, max_length=CHARFIELD_MAX_LENGTH)
+    adopt = serializers.BooleanField(**OPTIONAL, help_text="Take over a prefix and ranges that PVE did not create")
+
+    #: And to what; the other fields of a subnet always have a value.
+    CLEARED_BY_NULL: dict[str, Any] = {
+        "zone_dhcp": "",
+        "vnet_alias": "",
+        "vnet_tag": None,
+        "gateway": None,
+        "dhcp_ranges": [],
+        "dns_zone_prefix": "",
+    }
+
+
+class SubnetRemovalSerializer(CallerSerializer):
+    """Which record of a subnet to delete."""
+
+    vnet = serializers.CharField(**OPTIONAL, validators=[sdn_id_validator])
 
 
 class AddressHookSerializer(CallerSerializer, GuestSerializer):
     """For whom an address is held."""
 
-    gateway = serializers.BooleanField(required=False)
-    adopt = serializers.BooleanField(required=False, help_text="Take over an address that PVE did not create")
+    gateway = serializers.BooleanField(**OPTIONAL)
+    adopt = serializers.BooleanField(**OPTIONAL, help_text="Take over an address that PVE did not create")
 
 
-class PreconditionSerializer(serializers.Serializer):
+class AddressChangeSerializer(CallerSerializer, GuestSerializer):
+    """What has changed about the holder of an address."""
+
+
+class PreconditionSerializer(RequestSerializer):
     """By whom an address must still be held to be changed or released."""
 
-    mac = MACField(required=False, allow_null=True)
-    vmid = WholeNumberField(required=False, allow_null=True, minimum=VMID_MIN, maximum=VMID_MAX)
+    mac = MACField(**OPTIONAL)
+    vmid = WholeNumberField(**OPTIONAL, minimum=VMID_MIN, maximum=VMID_MAX)
 
     @staticmethod
     def precondition(data, if_match):
@@ -234,27 +262,18 @@ def allocation_ids(if_match: str | None) -> list[str] | None:
 
 def facts_of(network, data) -> SubnetFacts:
     """The facts in validated `data` of a subnet's PUT. Raises InvalidRequest for ranges of the other family."""
-    ranges = data.get("dhcp_ranges", UNCHANGED)
-    if ranges is not UNCHANGED:
-        for item in ranges or []:
-            for address in (item["start"], item["end"]):
-                if address.version != network.version:
-                    raise InvalidRequest(
-                        f"dhcp_ranges {address} is IPv{address.version}, {network.cidr} is IPv{network.version}",
-                        field="dhcp_ranges",
-                    )
-        ranges = [(int(item["start"]), int(item["end"])) for item in ranges or []]
-    return SubnetFacts(
-        zone=data["zone"],
-        vnet=data["vnet"],
-        cluster=data.get("cluster") or None,
-        zone_type=data.get("zone_type", UNCHANGED),
-        zone_dhcp=data.get("zone_dhcp", UNCHANGED) or "",
-        vnet_alias=data.get("vnet_alias", UNCHANGED) or "",
-        vnet_tag=data.get("vnet_tag", UNCHANGED),
-        gateway=data.get("gateway", UNCHANGED),
-        dhcp_ranges=ranges,
-        snat=data.get("snat", UNCHANGED),
-        dns_zone_prefix=data.get("dns_zone_prefix", UNCHANGED) or "",
-        adopt=data.get("adopt", False),
-    )
+    cleared = SubnetRequestSerializer.CLEARED_BY_NULL
+    said: dict[str, Any] = {
+        name: cleared[name] if value is None else value
+        for name, value in data.items()
+        if value is not None or name in cleared
+    }
+    if "dhcp_ranges" in said:
+        for address in (item[end] for item in said["dhcp_ranges"] for end in ("start", "end")):
+            if address.version != network.version:
+                raise InvalidRequest(
+                    f"dhcp_ranges {address} is IPv{address.version}, {network.cidr} is IPv{network.version}",
+                    field="dhcp_ranges",
+                )
+        said["dhcp_ranges"] = [(int(item["start"]), int(item["end"])) for item in said["dhcp_ranges"]]
+    return SubnetFacts(**said)

@@ -4,11 +4,14 @@ They include the names of related objects, so that no second request is needed t
 address belongs to.
 """
 
+from typing import Any
+
 from nautobot.apps.api import NautobotModelSerializer, TaggedModelSerializerMixin, ValidatedModelSerializer
+from nautobot.apps.constants import CHARFIELD_MAX_LENGTH
 from rest_framework import serializers
 
 from nautobot_pve_ipam import models
-from nautobot_pve_ipam.api.fields import MACField
+from nautobot_pve_ipam.api.fields import LineField, MACField
 
 
 def text_at(source, help_text=None):
@@ -16,25 +19,49 @@ def text_at(source, help_text=None):
     return serializers.CharField(source=source, read_only=True, allow_null=True, help_text=help_text)
 
 
-class PVEClusterSerializer(NautobotModelSerializer, TaggedModelSerializerMixin):
+class EmptyMixin:
+    """Null and "" mean the same for every field that may be empty or left out, whichever of them the model stores."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, dict):
+            data = {name: value for name, value in data.items() if value not in (None, "")} | self._emptied(data)
+        return super().to_internal_value(data)  # type: ignore[misc]
+
+    def _emptied(self, data: dict[str, Any]) -> dict[str, Any]:
+        """What is null or "", as its field takes it; without what then counts as left out."""
+        emptied: dict[str, Any] = {}
+        for name, value in data.items():
+            field = self.fields.get(name)  # type: ignore[attr-defined]
+            if value not in (None, "") or field is None:
+                continue
+            if field.allow_null:
+                emptied[name] = None
+            elif getattr(field, "allow_blank", False):
+                emptied[name] = ""
+            elif field.required:
+                emptied[name] = value  # for the field to refuse
+        return emptied
+
+
+class PVEClusterSerializer(EmptyMixin, NautobotModelSerializer, TaggedModelSerializerMixin):
     class Meta:
         model = models.PVECluster
         fields = "__all__"
 
 
-class SDNZoneSerializer(NautobotModelSerializer, TaggedModelSerializerMixin):
+class SDNZoneSerializer(EmptyMixin, NautobotModelSerializer, TaggedModelSerializerMixin):
     class Meta:
         model = models.SDNZone
         fields = "__all__"
 
 
-class SDNVNetSerializer(NautobotModelSerializer, TaggedModelSerializerMixin):
+class SDNVNetSerializer(EmptyMixin, NautobotModelSerializer, TaggedModelSerializerMixin):
     class Meta:
         model = models.SDNVNet
         fields = "__all__"
 
 
-class SDNSubnetSerializer(NautobotModelSerializer, TaggedModelSerializerMixin):
+class SDNSubnetSerializer(EmptyMixin, NautobotModelSerializer, TaggedModelSerializerMixin):
     """DHCP ranges are managed at `dhcp-ranges/`."""
 
     namespace_name = text_at("prefix.namespace.name")
@@ -47,15 +74,16 @@ class SDNSubnetSerializer(NautobotModelSerializer, TaggedModelSerializerMixin):
         extra_kwargs = {"dhcp_ranges": {"read_only": True}}
 
 
-class SDNDHCPRangeSerializer(ValidatedModelSerializer):
+class SDNDHCPRangeSerializer(EmptyMixin, ValidatedModelSerializer):
     class Meta:
         model = models.SDNDHCPRange
         fields = "__all__"
 
 
-class AllocationSerializer(NautobotModelSerializer, TaggedModelSerializerMixin):
+class AllocationSerializer(EmptyMixin, NautobotModelSerializer, TaggedModelSerializerMixin):
     address = text_at("ip_address.address", "Address with its prefix length, such as 10.0.0.100/24")
     mac = MACField(required=False, allow_null=True, help_text="In any common notation")
+    hostname = LineField(required=False, allow_blank=True, max_length=CHARFIELD_MAX_LENGTH)
     namespace_name = text_at("ip_address.parent.namespace.name")
     vnet_name = text_at("subnet.vnet.name")
     zone_name = text_at("subnet.vnet.zone.name")

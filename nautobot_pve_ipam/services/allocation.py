@@ -6,6 +6,7 @@ writers that do not use our locks. Requests share a lock on the prefix: whoever 
 addresses (see signals.py) waits for them, and they for whoever is doing so.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,7 +17,6 @@ from django.db.models import ProtectedError, Q, QuerySet
 from django.utils import timezone
 from nautobot.ipam.choices import IPAddressTypeChoices, PrefixTypeChoices
 from nautobot.ipam.models import IPAddress, Prefix
-from nautobot.ipam.validators import DNSValidator
 from prometheus_client import Counter
 
 from nautobot_pve_ipam.core_internals import know_parent, log_cheaply, log_together
@@ -32,6 +32,9 @@ from nautobot_pve_ipam.services.defaults import Defaults, dhcp_role
 from nautobot_pve_ipam.services.locks import LockName, Locks, locked_transaction
 from nautobot_pve_ipam.services.names import known_name, remember_name
 
+#: RFC 1123, with the underscores that core allows as well. Core's own validator would take `-web` and `web..x`.
+DNS_LABEL = re.compile("(?!-)[0-9A-Za-z_-]{1,63}(?<!-)")
+DNS_NAME_MAX_LENGTH = 253
 #: Extra candidates offered after a free address, since concurrent clients may have locked the first ones.
 SPARE_CANDIDATES = 31
 
@@ -236,11 +239,8 @@ def new_allocation(address: IPAddress, guest: Guest, subnet: SDNSubnet | None, *
 
 def dns_name_of(hostname: str) -> str:
     """The DNS name for a hostname, or an empty string if it is not a valid DNS name."""
-    try:
-        DNSValidator(hostname)
-    except ValidationError:
-        return ""
-    return hostname.lower()
+    is_valid = len(hostname) <= DNS_NAME_MAX_LENGTH and all(map(DNS_LABEL.fullmatch, hostname.split(".")))
+    return hostname.lower() if is_valid else ""
 
 
 def _allocation_of_mac(search: Search, mac: str, caller: Caller) -> Allocation | None:

@@ -1,6 +1,6 @@
 """Parse text for the REST API, the forms and the filters: addresses, MAC addresses, numbers, intervals.
 
-All functions raise InvalidRequest, which names the field and the value. Imports errors only.
+All functions raise InvalidRequest, which names the field and the value. May import models.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import netaddr
 from nautobot.apps.models import mac_unix_expanded_uppercase
 
 from nautobot_pve_ipam.errors import InvalidRequest, quoted
+from nautobot_pve_ipam.models import line_validator
 
 #: aa:bb:cc:dd:ee:ff, aa-bb-.., aabb.ccdd.eeff and aabbccddeeff, whatever else netaddr may accept.
 MAC_SPELLINGS = re.compile(
@@ -59,6 +60,13 @@ def parse_whole_number(value: object, field: str, *, minimum: int, maximum: int 
     return number
 
 
+def parse_line(value: str, field: str) -> str:
+    """Text of one line, without control characters."""
+    if found := line_validator.regex.search(value):
+        raise _invalid(field, ascii(value), f"contains the character U+{ord(found[0]):04X}")
+    return value
+
+
 def parse_interval(value: object, field: str) -> FamilyInterval:
     """An address, a CIDR or an `a-b` range."""
     try:
@@ -68,7 +76,9 @@ def parse_interval(value: object, field: str) -> FamilyInterval:
         interval = netaddr.IPRange(start.strip(), end.strip()) if dash else netaddr.IPNetwork(start)
         return interval.version, interval.first, interval.last
     except (netaddr.AddrFormatError, ValueError, TypeError) as error:
-        raise _invalid(field, value, "is not an address, a CIDR or an a-b range") from error
+        raise _invalid(
+            field, value, "is not an address, a CIDR or a range of rising addresses such as 10.0.0.1-10.0.0.50"
+        ) from error
 
 
 def parse_subnet(value: str, field: str = "subnet") -> netaddr.IPNetwork:

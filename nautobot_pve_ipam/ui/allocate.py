@@ -25,7 +25,7 @@ from nautobot_pve_ipam.search.intervals import to_int, to_text
 from nautobot_pve_ipam.search.search import Search, build_search
 from nautobot_pve_ipam.services.allocation import Guest, Wanted, allocate
 from nautobot_pve_ipam.services.callers import Caller
-from nautobot_pve_ipam.services.values import parse_address, parse_mac, parse_whole_number
+from nautobot_pve_ipam.services.values import parse_address, parse_line, parse_mac, parse_whole_number
 from nautobot_pve_ipam.ui.usage import dhcp_ranges
 
 
@@ -55,7 +55,7 @@ class AllocateForm(BootstrapMixin, forms.Form):
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean()
         vmid = self._parsed("vmid", parse_whole_number, minimum=VMID_MIN, maximum=VMID_MAX)
-        guest = Guest(self._parsed("mac", parse_mac), vmid, cleaned.get("hostname") or "")
+        guest = Guest(self._parsed("mac", parse_mac), vmid, self._parsed("hostname", parse_line) or "")
         start, end = (self._parsed(name, parse_address) for name in ("range_start", "range_end"))
         offset = self._parsed("offset", parse_whole_number, minimum=0) or 0
         if self.errors:

@@ -61,7 +61,7 @@ class PVENetwork:
         made = self._hook(
             "PUT", f"subnets/{subnet}/", {**facts, "dhcp_ranges": [{"start": a, "end": b} for a, b in ranges]}
         )
-        self._hook("PUT", f"ips/{gateway}/", {"hostname": "gw", "gateway": True, "zone": "simple1", "vnet": "vnet0"})
+        self._hook("PUT", f"ips/{gateway}/", {"hostname": "gw", "gateway": True, "zone": "simple1"})
         return made
 
     def _fill(self, prefix_id: str) -> None:

@@ -67,6 +67,20 @@ def test_vmids(vmid):
     refused(Allocation(ip_address=data.allocation(1).ip_address, vmid=vmid), "vmid")
 
 
+@pytest.mark.parametrize("name", ["a\nb", "a\tb", "a\x00b", "a\x7fb", "a\x9bb"], ids=ascii)
+def test_names_from_pve_have_no_control_characters(name):
+    """So on the pages, in bulk and in imports, too, which all validate the model."""
+    allocation, zone = data.allocation(1), data.zone(2)
+    for thing, field in (
+        (allocation, "hostname"),
+        (allocation.subnet, "dns_zone_prefix"),
+        (SDNVNet(name="vnet9", zone=zone), "alias"),
+        (zone.cluster, "name"),
+    ):
+        setattr(thing, field, name)
+        assert "control character" in refused(thing, field)
+
+
 def test_one_allocation_per_address():
     refused(Allocation(ip_address=data.allocation(1).ip_address), "ip_address")
 

@@ -115,6 +115,7 @@ class TestAllocate:
             ({"range_start": "10.1.0.200"}, "range_start", "range_start 10.1.0.200 is after range_end 10.1.0.199"),
             ({"offset": "-1"}, "offset", "offset -1 is less than 0"),
             ({"mac": "1"}, "mac", "mac 1 is not a MAC address"),
+            ({"hostname": "web\n1"}, "hostname", "contains the character U+000A"),
             ({"vmid": "99"}, "vmid", "vmid 99 is not between 100 and"),
         ],
     )

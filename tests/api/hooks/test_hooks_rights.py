@@ -18,7 +18,7 @@ def life(network="10.0.0.", cluster="c1"):
     query = f"?zone=simple1&cluster={cluster}"
     return [
         ("PUT", subnet, {**place, "gateway": f"{network}1", "dhcp_ranges": [bounds]}),
-        ("PUT", at(1), {**place, "hostname": "vnet0-gw", "gateway": True}),
+        ("PUT", at(1), {**who, "hostname": "vnet0-gw", "gateway": True}),
         ("POST", f"{subnet}next-free-ip/", {**guest, "range_start": bounds["start"], "range_end": bounds["end"]}),
         ("PUT", at(50), {**guest, "mac": mac(2)}),
         ("PATCH", at(50), {**who, "hostname": "web2"}),

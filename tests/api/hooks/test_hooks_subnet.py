@@ -188,6 +188,13 @@ def test_invalid_subnets(entry, subnet, sentence):
         assert sentence in said
 
 
+def test_a_subnet_of_another_vnet_is_not_deleted(entry):
+    entry.made(entry.put_subnet(S))
+    for vnet, left in (("vnet1", ["10.0.0.0/24"]), ("vnet0", [])):
+        assert entry.call("DELETE", f"subnets/{S}/?zone=simple1&vnet={vnet}").status == 204
+        assert entry.held()["prefixes"] == left
+
+
 @pytest.mark.parametrize("body", [[], "text", 7, b"{", b"\xff\xfe", b'{"zone": "simple1", "vnet": "vnet\\u0000"}'])
 def test_a_body_that_is_not_an_object(entry, body):
     answer = entry.live.request("PUT", f"namespaces/{entry.name}/subnets/{S}/", body)

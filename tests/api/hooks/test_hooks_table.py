@@ -17,7 +17,7 @@ SUBNET = (
 )
 PLAIN = ("PUT", S, {"zone": "simple1", "vnet": "vnet0"})
 POINT = ("PUT", "subnets/10.0.0.9-32/", {"zone": "simple1", "vnet": "vnet0"})
-GATEWAY = ("PUT", "ips/10.0.0.1/", {"zone": "simple1", "vnet": "vnet0", "hostname": "vnet0-gw", "gateway": True})
+GATEWAY = ("PUT", "ips/10.0.0.1/", {"zone": "simple1", "hostname": "vnet0-gw", "gateway": True})
 TAKE = ("PUT", IP, WHO)
 NEXT = ("POST", f"{S}next-free-ip/", WHO)
 RENAME = ("PATCH", IP, {"zone": "simple1", "hostname": "db9", "mac": mac(10)})

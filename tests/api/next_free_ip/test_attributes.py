@@ -98,6 +98,8 @@ def test_role_tenant_description_tags_and_custom_fields(network):
         ("Web1", "web1"),
         ("web1.example.com", "web1.example.com"),
         ("two words", ""),
+        ("-web", ""),
+        ("web..x", ""),
         ("\u00fcber", ""),
         ("", ""),
         (None, ""),

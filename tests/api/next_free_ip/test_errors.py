@@ -55,7 +55,6 @@ BAD_REQUESTS = {
     "an address in octal": ({"range_start": "10.0.0.010"}, {}, ["range_start 10.0.0.010"]),
     "a number for an address": ({"range_start": 167772161}, {}, ["range_start 167772161"]),
     "an address with a zone": ({"range_start": "fe80::1%eth0"}, {}, ["range_start fe80::1%eth0"]),
-    "an empty address": ({"range_start": ""}, {}, ["range_start"]),
     "bounds in the query": ({}, {"range_start": "10.0.0.9", "range_end": "10.0.0.3"}, ["range_start 10.0.0.9"]),
     "ranges and bounds": (
         {"ranges": [{"start": "10.0.0.5", "end": "10.0.0.6"}], "range_start": "10.0.0.1"}, {}, ["ranges", "range_start"]
@@ -82,7 +81,6 @@ BAD_REQUESTS = {
     "offset true": ({"offset": True}, {}, ["offset True"]),
     "offset -1 in the query": ({}, {"offset": "-1"}, ["offset -1"]),
     "offset 10^30 in the query": ({}, {"offset": str(10**30)}, [f"offset {10**30}"]),
-    "an empty offset in the query": ({}, {"offset": ""}, ["offset"]),
     "an invalid exclusion": ({"exclude": ["10.0.0.1", "x"]}, {}, ["exclude x"]),
     "a reversed exclusion": ({"exclude": ["10.0.0.9-10.0.0.1"]}, {}, ["exclude 10.0.0.9-10.0.0.1"]),
     "an exclusion with two families": ({"exclude": "10.0.0.9-::1"}, {}, ["exclude 10.0.0.9-::1"]),
@@ -111,7 +109,6 @@ BAD_REQUESTS = {
     "a list of statuses": ({"status": ["Active"]}, {}, ["status ['Active']"]),
     "an ambiguous status": ({"status": {}}, {}, ["status", "{}"]),
     "a status by an unknown field": ({"status": {"nonsense": 1}}, {}, ["status", "nonsense"]),
-    "a null status": ({"status": None}, {}, ["status"]),
     "an unknown type": ({"type": "nonsense"}, {}, ["type", "nonsense"]),
     "a type of the other family": ({"type": "slaac"}, {}, ["type", "IPv6"]),
     "a role of another model": ({"role": "DHCP"}, {}, ["role DHCP"]),
@@ -124,6 +121,7 @@ BAD_REQUESTS = {
     "an unknown field": ({"rang_start": "10.0.0.9"}, {}, ["rang_start"]),
     "an unknown field in a list": ([{}, {"rang_start": "10.0.0.9"}], {}, ["rang_start"]),
     "an unknown field in the query": ({}, {"rang_start": "10.0.0.9"}, ["rang_start"]),
+    "a limit, which is for previews": ({}, {"limit": "2"}, ["limit"]),
     "an address": ({"address": "10.0.0.9/24"}, {}, ["address"]),
     "contradicting offsets": ({"offset": 1}, {"offset": "2"}, ["offset", "1 and 2"]),
     "contradicting bounds": (
