@@ -50,7 +50,7 @@ def calls(subnet: Subnet) -> list[Call]:
         Call("facade: find an address", 200, Request("GET", f"{facade}ip-addresses/?q={ip}")),
         Call("facade: change", 200, Request("PATCH", f"{facade}ip-addresses/{{id}}/", entry)),
         Call("facade: release", 204, Request("DELETE", f"{facade}ip-addresses/{{id}}/")),
-        Call("facade: find a subnet", 200, Request("GET", f"{facade}prefixes/?q={subnet.network}")),
+        Call("facade: find a subnet", 200, Request("GET", f"{facade}prefixes/?q={subnet.network[0]}")),
         Call("facade: find a range", 200, Request("GET", f"{facade}ip-ranges/?{ends}")),
         Call("facade: next free address", CREATED, Request("POST", f"{facade}ip-ranges/{{id}}/available-ips/", {})),
     ]

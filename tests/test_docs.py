@@ -266,8 +266,13 @@ def test_the_sentences_shown_by_pve_are_correct(live):
     assert live.request("PUT", f"{base}/ips/10.3.0.5/", guest).status == 201
     network.address("10.4.0.9/24")
     used = live.request("PUT", f"{base}/ips/10.2.0.6/", alpha).body["id"]
-    server = {"name": network.name, "vip": used}
+    server = {"name": network.name, "vip": used, "protocol": "tcp"}
     assert live.request("POST", "/api/load-balancers/virtual-servers/", server).status == 201
+    twice = network.prefix("10.5.0.0/24")["id"]
+    assert live.request("PUT", f"{base}/subnets/10.6.0.0-24/", {**of_alpha, "vnet": "v2"}).status == 201
+    records = live.request("GET", f"subnets/?namespace={network.id}&depth=0").body["results"]
+    for vnet in {one["vnet"]["id"] for one in records if one["cluster_name"] == alpha["cluster"]}:
+        assert live.request("POST", "subnets/", {"vnet": vnet, "prefix": twice, "adopted": True}).status == 201
     only = {"range_start": "10.3.0.5", "range_end": "10.3.0.5"}
     seen = set()
     for method, path, body in (
@@ -286,6 +291,7 @@ def test_the_sentences_shown_by_pve_are_correct(live):
         ("PUT", f"{base}/subnets/10.3.0.0-25/", of_alpha),
         ("DELETE", f"{base}/subnets/10.3.0.0-24/", alpha),
         ("DELETE", f"{base}/subnets/10.4.0.0-24/", beta),
+        ("DELETE", f"{base}/subnets/10.5.0.0-24/", {"cluster": alpha["cluster"]}),
         ("PUT", f"{base}/ips/10.3.0.5/", {**beta, "mac": "BC:24:11:00:00:02"}),
         ("PUT", f"{base}/ips/10.2.0.9/", alpha),
         ("PUT", f"{base}/ips/10.3.0.6/", guest),

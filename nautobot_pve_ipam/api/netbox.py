@@ -37,7 +37,14 @@ from nautobot_pve_ipam.services import defaults, lookups
 from nautobot_pve_ipam.services.addresses import Precondition, delete_address, find_by_mac, patch_address, put_address
 from nautobot_pve_ipam.services.allocation import Guest, Wanted, allocate
 from nautobot_pve_ipam.services.callers import Caller
-from nautobot_pve_ipam.services.subnets import SubnetFacts, check_deletion, delete_subnet, learn_gateway, put_subnet
+from nautobot_pve_ipam.services.subnets import (
+    SubnetFacts,
+    check_deletion,
+    delete_subnet,
+    guests_in,
+    learn_gateway,
+    put_subnet,
+)
 from nautobot_pve_ipam.services.values import parse_address, parse_line, parse_mac, parse_subnet, told_name
 
 #: The stock plugin sends neither zone nor vnet; the vnet is known only from the gateway's name.
@@ -139,7 +146,7 @@ class PrefixesView(FacadeView):
 
     @staticmethod
     def let_go(request, record):
-        if is_complete(record):
+        if is_complete(record, request.user):
             return False
         # What an admin has prepared for PVE to adopt must be there when PVE creates the subnet.
         prepared = record.vnet.zone.name != ZONE or (record.adopted and not may_adopt())
@@ -153,7 +160,7 @@ class PrefixesView(FacadeView):
         prefix = self.body(request).get("prefix")
         network = parse_subnet("-".join(str(prefix).rsplit("/", 1)))
         existing = self.record_of(caller, network)
-        if existing and is_complete(existing):
+        if existing and is_complete(existing, request.user):
             raise Conflict(f"subnet {network} already exists in namespace {caller.namespace}")
         Change(caller, network).creates(existing)
         if existing:
@@ -375,13 +382,13 @@ def may_adopt():
     return settings.PLUGINS_CONFIG["nautobot_pve_ipam"]["facade_adopts"]
 
 
-def is_complete(record):
+def is_complete(record, user):
     """Whether PVE has registered the gateway, its last step in creating a subnet, or a guest is in the subnet.
 
     The allocation of a gateway shared with another cluster may be that cluster's.
     """
     seen = Q(last_seen__isnull=False)
-    if record.allocations.filter(seen | Q(is_gateway=False)).exists():
+    if record.allocations.filter(seen | Q(is_gateway=False)).exists() or guests_in(record, user).exists():
         return True
     shared = Allocation.objects.filter(seen, is_gateway=True, subnet__prefix=record.prefix_id)
     return record.gateway is not None and shared.filter(ip_address__host=record.gateway).exists()

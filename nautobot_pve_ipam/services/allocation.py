@@ -160,8 +160,7 @@ def update(allocation: Allocation, guest: Guest, *, user: Any) -> Allocation:
     address, changed = allocation.ip_address, False
     if guest.hostname and guest.hostname != allocation.hostname:
         if address.dns_name == dns_name_of(allocation.hostname):
-            address.dns_name = dns_name_of(guest.hostname)
-            address.validated_save()
+            _rename(address, dns_name_of(guest.hostname))
         allocation.hostname, changed = guest.hostname, True
     if guest.vmid and guest.vmid != allocation.vmid:
         allocation.vmid, changed = guest.vmid, True
@@ -175,6 +174,22 @@ def update(allocation: Allocation, guest: Guest, *, user: Any) -> Allocation:
         # Merely seen again: update() leaves no entry in the change log.
         Allocation.objects.filter(pk=allocation.pk).update(last_seen=timezone.now())
     return allocation
+
+
+def _rename(address: IPAddress, dns_name: str) -> None:
+    """Change the DNS name, unless Nautobot would not accept the address even as it is, whose guest keeps it anyway: an
+    exclusive range was made over it, or core has left it on a wrong parent.
+    """
+    before, address.dns_name = address.dns_name, dns_name
+    try:
+        address.validated_save()
+    except ValidationError:
+        address.dns_name = before
+        try:
+            address.full_clean()
+        except ValidationError:
+            return
+        raise
 
 
 def release(allocation: Allocation, *, user: Any) -> None:

@@ -12,11 +12,11 @@ from typing import Any, Final
 import netaddr
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from nautobot.ipam.models import IPAddressRange, Namespace, Prefix
 
 from nautobot_pve_ipam.errors import AddressTaken, Conflict, Forbidden, InvalidRequest, SubnetNotEmpty, rejection
-from nautobot_pve_ipam.models import PVECluster, SDNDHCPRange, SDNSubnet, SDNVNet, SDNZone
+from nautobot_pve_ipam.models import Allocation, PVECluster, SDNDHCPRange, SDNSubnet, SDNVNet, SDNZone
 from nautobot_pve_ipam.permissions import is_visible, require
 from nautobot_pve_ipam.search.intervals import Interval, to_text, usable
 from nautobot_pve_ipam.search.occupancy import territory
@@ -26,9 +26,6 @@ from nautobot_pve_ipam.services.allocation import delete, release
 from nautobot_pve_ipam.services.callers import Caller
 from nautobot_pve_ipam.services.defaults import Defaults
 from nautobot_pve_ipam.services.locks import Locks, change_prefixes, locked_transaction
-
-#: Guests that are in the way are counted up to this many.
-COUNTED = 100
 
 
 class Unchanged(Enum):
@@ -102,16 +99,9 @@ def delete_subnet(record: SDNSubnet, *, user: Any, take_back: bool = False) -> N
         if not SDNSubnet.objects.filter(pk=record.pk).exists():
             return  # deleted by a concurrent request
         require(user, "delete", record)
-        held_here = Caller.in_subnet(user, record).allocations_in(prefix).filter(is_gateway=False)
-        # Whatever was given to this subnet, and guests that have lost it: it was deleted and made anew.
-        guests = held_here.filter(Q(subnet=record) | Q(mac__gt="") | Q(vmid__isnull=False))
-        if guest := guests.first():
-            count = guests[: COUNTED + 1].count()
-            many = f"more than {COUNTED}" if count > COUNTED else count
-            raise SubnetNotEmpty(
-                f"subnet {prefix} is not empty: guests hold {many} of its addresses"
-                + (f", the first is {guest.ip_address}" if is_visible(user, guest.ip_address) else "")
-            )
+        if guest := _any(guests_in(record, user)):
+            held = guest.ip_address if is_visible(user, guest.ip_address) else "an address"
+            raise SubnetNotEmpty(f"subnet {prefix} is not empty: a guest holds {held}")
         others = SDNSubnet.objects.filter(prefix=prefix).exclude(pk=record.pk)
         deletes_prefix = not record.adopted and not others.exists()
         keeps_addresses = deletes_prefix and not (take_back and prefix.parent_id)
@@ -126,6 +116,12 @@ def delete_subnet(record: SDNSubnet, *, user: Any, take_back: bool = False) -> N
         if deletes_prefix:
             require(user, "delete", prefix)
             delete(prefix, "prefix", user=user)
+
+
+def guests_in(record: SDNSubnet, user: Any) -> QuerySet[Allocation]:
+    """Whatever is held in a subnet but gateways, and guests that have lost it: it was deleted and made anew."""
+    held = Caller.in_subnet(user, record).allocations_in(record.prefix).filter(is_gateway=False)
+    return held.filter(Q(subnet=record) | Q(mac__gt="") | Q(vmid__isnull=False))
 
 
 def check_deletion(record: SDNSubnet, *, user: Any) -> None:

@@ -310,9 +310,9 @@ def test_a_control_character_in_a_hostname_is_refused_by_every_endpoint(api_clie
         ("patch", f"allocations/{held.pk}/", {"hostname": hostname}),
         ("post", "allocations/", {"ip_address": str(free.pk), "hostname": hostname}),
         ("post", f"{facade}prefixes/{held.subnet_id}/available-ips/", {"dns_name": hostname}),
-        ("post", f"{facade}ip-ranges/{ids['range']}/available-ips/", {"dns_name": hostname}),
+        ("post", f"{facade}ip-ranges/10.0.0.100-10.0.0.199/available-ips/", {"dns_name": hostname}),
         ("post", f"{facade}ip-addresses/", {"address": "10.0.0.77/24", "dns_name": hostname}),
-        ("patch", f"{facade}ip-addresses/{held.ip_address_id}/", {"dns_name": hostname}),
+        ("patch", f"{facade}ip-addresses/{held.pk}/", {"dns_name": hostname}),
     ):
         answer = getattr(api_client, method)(f"{API}{path}", body, format="json")
         assert answer.status_code == 400, (method, path, answer.json())

@@ -77,9 +77,9 @@ class Churn(RuleBasedStateMachine):
             tuple(Network(to_int(child.network), child.prefix_length, 4, child.type) for child in self.children()),
             tuple(Range(to_int(r.start_host), to_int(r.end_host), r.is_exclusive) for r in self.ranges()),
             frozenset(to_int(host) for host in self.addresses().values_list("host", flat=True)),
-            search.bounds,
-            search.exclude,
-            search.offset,
+            bounds=search.bounds,
+            exclude=search.exclude,
+            offset=search.offset,
         )
         return list(free(scenario))
 
