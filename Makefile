@@ -7,7 +7,8 @@ READY := $(VENV)/.installed
 DOCS := nautobot_pve_ipam/docs
 HTML := $(DOCS)/index.html
 # Two processes, each with servers and a database of its own. For one: make test ARGS='-n 0'.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+IN_PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
+PYTEST := $(BIN)/python -m pytest $(IN_PARALLEL)
 CONSTRAINTS := development/constraints.txt
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS) --editable
 
@@ -51,7 +52,7 @@ test-mariadb: install-mariadb $(HTML)
 	NAUTOBOT_PVE_IPAM_SERVER=mariadb $(PYTEST) $(ARGS)
 
 test-matrix:
-	@$(PYTHON) -m development.matrix $(ARGS)
+	@$(PYTHON) -m development.matrix $(IN_PARALLEL) $(ARGS)
 
 test-nightly: $(READY) $(HTML)
 	NAUTOBOT_PVE_IPAM_NIGHTLY=1 $(PYTEST) --cov --cov-fail-under=50 $(ARGS)
