@@ -49,6 +49,12 @@ class NautobotPVEIPAMConfig(NautobotAppConfig):
             **NOTHING,
         ),
         "address_defaults": defaults_item("new IP addresses", status="Active", role=None, type=None, **NOTHING),
+        "guard_dhcp_ranges": ConstanceConfigItem(
+            False,
+            "Whether addresses inside the DHCP ranges of PVE's subnets are created only by PVE, by requests that name "
+            "the range, and by users with the permission to allocate in it.",
+            bool,
+        ),
     }
     searchable_models = ["allocation", "pvecluster", "sdnsubnet", "sdnvnet", "sdnzone"]
 

@@ -5,7 +5,7 @@ May import services.
 
 from nautobot.apps.models import CustomValidator
 
-from nautobot_pve_ipam.services import core_edits
+from nautobot_pve_ipam.services import core_edits, guard
 
 
 class PrefixValidator(CustomValidator):
@@ -20,6 +20,7 @@ class IPAddressValidator(CustomValidator):
 
     def clean(self):
         core_edits.check_address(self.context["obj"])
+        guard.check(self.context["obj"], self.context["user"])
 
 
 class IPAddressRangeValidator(CustomValidator):

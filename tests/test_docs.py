@@ -187,7 +187,8 @@ def test_every_error_is_documented():
 
 def test_settings_and_permissions_are_documented():
     documented = code_in("admin.md")
-    assert set(apps.get_app_config(APP).default_settings) - documented == set()
+    config = apps.get_app_config(APP)
+    assert {*config.default_settings, *config.constance_config} - documented == set()
     assert set(HOOK_RIGHTS) - documented == set()
 
 

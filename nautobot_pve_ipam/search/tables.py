@@ -154,16 +154,30 @@ def read_ranges_with_role(
     parent_ids: list[DatabaseID], ip_version: int, first: int, last: int, role: str
 ) -> list[Interval]:
     """The IP address ranges of some prefixes that have the role and overlap `first`..`last`."""
-    sql = (
-        "(SELECT start_host, end_host FROM (SELECT * FROM ipam_ipaddressrange WHERE parent_id = %s AND ip_version = %s"
-        " AND start_host <= %s ORDER BY start_host DESC LIMIT %s) AS before_it"
-        " WHERE end_host >= %s AND role_id = (SELECT id FROM extras_role WHERE name = %s))"
-    )
-    limit, values = last - first + 1 + LOOK_BACK, []
-    for id_ in parent_ids:
-        values += [id_, ip_version, _packed(last, ip_version), limit, _packed(first, ip_version), role]
-    rows = _rows(" UNION ALL ".join([sql] * len(parent_ids)), values)
+    has_role = "role_id = (SELECT id FROM extras_role WHERE name = %s)"
+    rows = _overlapping_ranges("start_host, end_host", parent_ids, ip_version, (first, last), has_role, role)
     return sorted((_number(start), _number(end)) for start, end in rows)
+
+
+def sdn_ranges_around(parent_ids: list[DatabaseID], ip_version: int, host: int) -> list[DatabaseID]:
+    """The IDs of the IP address ranges of some prefixes that contain `host` and are DHCP ranges of PVE's subnets."""
+    is_linked = "EXISTS (SELECT 1 FROM nautobot_pve_ipam_sdndhcprange WHERE ip_address_range_id = before_it.id)"
+    return [id_ for (id_,) in _overlapping_ranges("id", parent_ids, ip_version, (host, host), is_linked)]
+
+
+def _overlapping_ranges(
+    columns: str, parent_ids: list[DatabaseID], ip_version: int, interval: Interval, condition: str, *values: Any
+) -> list[tuple[Any, ...]]:
+    """These columns of the IP address ranges of some prefixes that overlap the interval and match the SQL condition."""
+    sql = (
+        f"(SELECT {columns} FROM (SELECT * FROM ipam_ipaddressrange WHERE parent_id = %s AND ip_version = %s"
+        f" AND start_host <= %s ORDER BY start_host DESC LIMIT %s) AS before_it WHERE end_host >= %s AND {condition})"
+    )
+    first, last = interval
+    limit, parameters = last - first + 1 + LOOK_BACK, []
+    for id_ in parent_ids:
+        parameters += [id_, ip_version, _packed(last, ip_version), limit, _packed(first, ip_version), *values]
+    return _rows(" UNION ALL ".join([sql] * len(parent_ids)), parameters) if parent_ids else []
 
 
 def closed_in_ranges(range_ids: Sequence[UUID]) -> list[tuple[UUID, Interval]]:

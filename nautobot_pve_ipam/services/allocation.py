@@ -26,7 +26,7 @@ from nautobot_pve_ipam.permissions import is_visible, require
 from nautobot_pve_ipam.search import occupancy, tables
 from nautobot_pve_ipam.search.intervals import Interval, to_text
 from nautobot_pve_ipam.search.search import Search
-from nautobot_pve_ipam.services import idempotency
+from nautobot_pve_ipam.services import guard, idempotency
 from nautobot_pve_ipam.services.callers import Caller
 from nautobot_pve_ipam.services.defaults import Defaults, dhcp_role
 from nautobot_pve_ipam.services.locks import LockName, Locks, locked_transaction
@@ -384,6 +384,7 @@ class _Maker:
         address.cf.update(custom_fields)
         if self._is_parent:
             know_parent(address, self._prefix)
+        guard.let_pass(address)
         log_cheaply(address)
         address.save()  # it calls clean() itself; validated_save() would do so twice
         transaction.on_commit(addresses_allocated.inc)

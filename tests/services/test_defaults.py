@@ -3,6 +3,7 @@
 import pytest
 from constance import config
 from constance.models import Constance
+from django.apps import apps
 from django.conf import settings
 from django.contrib.contenttypes.models import ContentType
 from django.core.cache import cache
@@ -79,7 +80,7 @@ def test_shipped(call):
 
 def test_no_request_has_to_write_a_setting():
     keys = Constance.objects.filter(key__contains="nautobot_pve_ipam__").values_list("key", flat=True)
-    assert {key.rpartition("__")[2] for key in keys} == set(SETTINGS.values())
+    assert {key.rpartition("__")[2] for key in keys} == set(apps.get_app_config("nautobot_pve_ipam").constance_config)
 
 
 def test_a_renamed_status_is_named_until_the_setting_follows(call):
