@@ -50,7 +50,7 @@ QUICK = Plan(
 )  # fmt: skip
 
 TRIAL = Plan(
-    fills=(Fill(0, 22, 2), Fill(900, 22, 2), Fill(2_000, 16, 1)),
+    fills=(Fill(0, 22, 1), Fill(900, 22, 1)),
     repetitions=3, full_prefix_length=22, used=1_000, children=50, ranges=20,
     bulk_repetitions=1, rounds=1, requests=32, subnets=20, allocations=500,
 )  # fmt: skip

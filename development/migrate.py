@@ -1,6 +1,7 @@
 """Run as a program: migrate the database of the environment, telling which of how many migrations it is at."""
 
 import contextlib
+import gc
 import io
 import logging
 import sys
@@ -50,6 +51,9 @@ class Progress:
 def main() -> None:
     logging.disable(logging.INFO)
     nautobot.setup()
+    # Django renders models anew for most migrations: a quarter of the time went into garbage collection.
+    gc.freeze()
+    gc.set_threshold(200_000, 20, 100)
     executor = MigrationExecutor(connection)
     total = len(executor.migration_plan(executor.loader.graph.leaf_nodes()))
     progress = Progress(total)

@@ -5,6 +5,7 @@ one from a JSON dump, and does not support fixtures such as the live server that
 database is cloned from the migrated template in a second, and Nautobot's test cases still run.
 """
 
+import gc
 import logging
 import os
 import warnings
@@ -54,6 +55,8 @@ def pytest_configure(config: pytest.Config) -> None:
         logging.disable(logging.INFO)
         nautobot.setup()
         logging.disable(logging.NOTSET)
+    gc.freeze()  # Nautobot itself: collections need not walk through it again and again
+    gc.set_threshold(50_000, 20, 100)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -92,6 +95,16 @@ def live() -> Iterator[Live]:
 def http():
     """The function `http_request`, which never raises for an error status."""
     return http_request
+
+
+@pytest.fixture(scope="module")
+def for_module(django_db_setup, django_db_blocker):
+    """A transaction around a module: what its fixtures of that scope write is there for each test, as it was."""
+    from django.db import transaction  # noqa: PLC0415  (settings exist only when tests run)
+
+    with django_db_blocker.unblock(), transaction.atomic():
+        yield
+        transaction.set_rollback(True)
 
 
 @pytest.fixture

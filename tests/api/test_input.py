@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.contrib.contenttypes.models import ContentType
 from django.urls import resolve
 from nautobot.extras.models import Role, Status, Tag
@@ -67,13 +68,15 @@ WITH_BODY = [(end.method, end.path) for end in ENDPOINTS if not end.in_query] + 
 ]
 
 
-@pytest.fixture
-def ids(api_client):
+@pytest.fixture(scope="module")
+def ids(for_module):
     """A subnet with a range and a guest's address; the IDs that URLs name."""
     Namespace.objects.create(name="pve")
+    client = APIClient()
+    client.force_login(get_user_model().objects.create_superuser("maker"))
     body = {**PVE, "dhcp_ranges": [{"start": "10.0.0.100", "end": "10.0.0.199"}]}
-    assert api_client.put(f"{API}{SUBNET}", body, format="json").status_code == 201
-    assert api_client.put(f"{API}{IP}", {"mac": MAC}, format="json").status_code == 201
+    assert client.put(f"{API}{SUBNET}", body, format="json").status_code == 201
+    assert client.put(f"{API}{IP}", {"mac": MAC}, format="json").status_code == 201
     return {"prefix": Prefix.objects.get().pk, "range": IPAddressRange.objects.get().pk}
 
 

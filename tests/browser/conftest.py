@@ -1,4 +1,4 @@
-"""Debian's Chromium, logged in to the live Nautobot, in both themes."""
+"""Debian's Chromium, logged in to the live Nautobot, in the light theme; nightly in the dark one, too."""
 
 import os
 import shutil
@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from tests.browser.network import PVENetwork
 from tests.live import Live
+from tests.nightly import nightly_only
 
 #: The browser must not fetch anything except from the live server.
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
@@ -52,7 +53,7 @@ def session(browser: Browser, live: Live) -> Iterator[dict]:
         yield context.storage_state()
 
 
-@pytest.fixture(scope="module", params=["light", "dark"])
+@pytest.fixture(scope="module", params=["light", pytest.param("dark", marks=nightly_only)])
 def theme(request: pytest.FixtureRequest) -> str:
     return request.param
 

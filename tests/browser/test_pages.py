@@ -1,4 +1,4 @@
-"""User interactions with the pages, in Debian's Chromium against the live Nautobot, in light and dark theme."""
+"""User interactions with the pages, in Debian's Chromium against the live Nautobot."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from tests.browser.network import PVENetwork
+from tests.nightly import nightly_only
 
 pytestmark = pytest.mark.postgresql  # for the addresses of the large prefix, which are created by its SQL
 
@@ -21,6 +22,7 @@ def cell(page: Page, address: str):
     return page.locator(f'.pve-map-cell[aria-label^="{address}:"]')
 
 
+@pytest.mark.parametrize("theme", ["light", "dark"], indirect=True)
 def test_the_chosen_theme_is_used(page: Page, network: PVENetwork, theme: str):
     page.goto(network.subnet_page)
     assert (page.evaluate(BRIGHTNESS) < 128) == (theme == "dark")
@@ -119,6 +121,11 @@ PLACES = (
     "home", "subnet", "subnet-ipv6", "prefix-map", "prefix-map-block", "allocate", "allocation", "release",
     "allocations", "subnets",
 )  # fmt: skip
+#: Those with colours of our own, which each theme needs anew.
+COLOURED = ("subnet", "prefix-map", "allocate")
+IN_THEMES = [(place, "light") for place in PLACES] + [
+    pytest.param(place, "dark", marks=() if place in COLOURED else nightly_only) for place in PLACES
+]
 
 
 #: Screenshots used in the documentation.
@@ -132,7 +139,7 @@ IMAGES = {
 }
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(("place", "theme"), IN_THEMES, indirect=["theme"])
 def test_can_be_used_by_everybody(place: str, page: Page, places: dict[str, str], theme: str, images: Path | None):
     """axe reports nothing, and no page scrolls horizontally. Also takes the screenshots if requested."""
     page.goto(places[place])

@@ -175,6 +175,8 @@ def holding(guests):
 def test_every_step_in_every_state(entry, wire, client):
     client = client(entry, wire)
     for held, full, order, lost in product((None, 1, 2), FULL, ORDERS, (None, 1, 2)):
+        if lost == 2 and (held or order[0] not in full):
+            continue  # the first request is answered with an address: there is no second
         before = begin(entry, client.guests, held, full)
         try:
             told = step(client, order, lost)
