@@ -2,7 +2,7 @@
 
 from django import forms
 from django.contrib.auth import get_user_model
-from nautobot.apps.constants import BOOLEAN_WITH_BLANK_CHOICES, CHARFIELD_MAX_LENGTH
+from nautobot.apps.constants import CHARFIELD_MAX_LENGTH
 from nautobot.apps.forms import (
     BulkEditNullBooleanSelect,
     DynamicModelChoiceField,
@@ -19,6 +19,7 @@ from nautobot.apps.forms import (
     TagsBulkEditFormMixin,
     add_blank_choice,
 )
+from nautobot.core.forms import BOOLEAN_WITH_BLANK_CHOICES  # in nautobot.apps only from some 3.2.x on
 from nautobot.ipam.models import VLAN, IPAddress, IPAddressRange, Namespace, Prefix
 from nautobot.virtualization.models import Cluster
 
