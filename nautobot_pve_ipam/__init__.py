@@ -55,6 +55,11 @@ class NautobotPVEIPAMConfig(NautobotAppConfig):
             "the range, and by users with the permission to allocate in it.",
             bool,
         ),
+        "serve_available_ips": ConstanceConfigItem(
+            False,
+            "Whether the App answers Nautobot's own available-ips of prefixes, which loses races and is slow.",
+            bool,
+        ),
     }
     searchable_models = ["allocation", "pvecluster", "sdnsubnet", "sdnvnet", "sdnzone"]
 

@@ -27,7 +27,7 @@ _CONTEXT = {"request": None, "depth": 1, "exclude_m2m": False}
 #: Relations of an IP address shown in the change log, nearly always empty for a new one.
 _RARE_ON_ADDRESS = ("interfaces", "vm_interfaces", "nat_outside_list", "tags")
 #: What the deferral of change log entries consists of.
-_DEFERRAL = ("deferred_object_changes", "flush_deferred_object_changes")
+_DEFERRAL = ("defer_object_changes", "deferred_object_changes", "flush_deferred_object_changes")
 
 
 # Change log
@@ -37,16 +37,26 @@ _DEFERRAL = ("deferred_object_changes", "flush_deferred_object_changes")
 def log_together() -> Iterator[None]:
     """A block, in a transaction, at whose end the change log entries for everything saved in it are written at once.
 
-    One insert instead of one for each entry, and one query that finds out which relations shown in any are empty.
+    One insert instead of one for each entry, and one query that finds out which relations shown in any are empty. A
+    block inside another leaves its entries to it; if it ends with an error, which undoes what it saved, to nobody.
 
     Private: the deferral of the change context, as used by Nautobot's bulk views, but without their savepoint. Without
     it, entries are written one by one.
     """
     context = _change_context()
-    if getattr(context, "defer_object_changes", True) or not all(hasattr(context, name) for name in _DEFERRAL):
+    if not all(hasattr(context, name) for name in _DEFERRAL):
         yield
         return
-    before, context.deferred_object_changes = context.deferred_object_changes, {}
+    before = context.deferred_object_changes
+    if context.defer_object_changes:
+        before = {key: list(entries) for key, entries in before.items()}
+        try:
+            yield
+        except BaseException:
+            context.deferred_object_changes = before
+            raise
+        return
+    context.deferred_object_changes = {}
     context.defer_object_changes = True
     try:
         yield

@@ -81,7 +81,13 @@ class Conflict(PVEIPAMError):
 
 
 class NoFreeAddress(Conflict):
+    """`free`: how many addresses are, which are too few."""
+
     code = "no_free_address"
+
+    def __init__(self, sentence: str, *, field: str | None = None, free: int = 0) -> None:
+        super().__init__(sentence, field=field)
+        self.free = free
 
 
 class AddressTaken(Conflict):

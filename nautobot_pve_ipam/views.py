@@ -1,6 +1,7 @@
 """List, detail and edit views of the models; the panels of the detail pages are defined in ui/details.py.
 
-May import filters, forms, tables, models, ui and the serializers of api.
+`override_views` is Nautobot's name for views of core's that Apps put their own in place of.
+May import filters, forms, tables, models, ui, and of api the serializers and available_ips.py.
 """
 
 from pathlib import Path
@@ -11,10 +12,12 @@ from nautobot.apps.ui import ObjectDetailContent
 from nautobot.apps.views import NautobotUIViewSet
 
 from nautobot_pve_ipam import filters, forms, models, tables
-from nautobot_pve_ipam.api import serializers
+from nautobot_pve_ipam.api import available_ips, serializers
 from nautobot_pve_ipam.ui import details
 
 DOCUMENTATION = Path(__file__).parent / "docs"
+
+override_views = {"ipam-api:prefix-available-ips": available_ips.available_ips}
 
 
 class DocumentationView(RedirectView):

@@ -3,12 +3,9 @@
 May import the rest of api, services, search and models.
 """
 
-import hashlib
-import json
 from typing import Any
 
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, PolymorphicProxySerializer, extend_schema
-from nautobot.apps.constants import CHARFIELD_MAX_LENGTH
 from nautobot.apps.utils import get_settings_or_config
 from nautobot.ipam.models import IPAddressRange, Prefix
 from rest_framework import serializers
@@ -28,6 +25,8 @@ from nautobot_pve_ipam.api.requests import (
     OPTIONAL,
     AddressRequestSerializer,
     SearchSerializer,
+    digest,
+    idempotency_key,
     one_search,
     query_of,
     search_of,
@@ -75,6 +74,12 @@ QUERY_PARAMETERS = [
     OpenApiParameter("offset", int, description="Free addresses to skip first, 0 or more"),
     OpenApiParameter("exclude", str, many=True, description="Addresses, CIDRs or a-b ranges to leave out"),
 ]
+IDEMPOTENCY_KEY = OpenApiParameter(
+    "Idempotency-Key",
+    str,
+    OpenApiParameter.HEADER,
+    description="Repeating a request with the same key within a day returns the same addresses",
+)
 GUEST_EXAMPLE = {
     "range_start": "10.0.0.100",
     "range_end": "10.0.0.199",
@@ -128,12 +133,7 @@ class NextFreeIPView(PVEIPAMView):
     @extend_schema(
         parameters=[
             *QUERY_PARAMETERS,
-            OpenApiParameter(
-                "Idempotency-Key",
-                str,
-                OpenApiParameter.HEADER,
-                description="Repeating a request with the same key within a day returns the same addresses",
-            ),
+            IDEMPOTENCY_KEY,
             ETAG,
         ],
         request=one_or_several("NextFreeIPRequest", AddressRequestSerializer),
@@ -151,7 +151,7 @@ class NextFreeIPView(PVEIPAMView):
         where = one_search(query, bodies)
         search = search_of(prefix, where, within)
         caller = Caller(request.user, prefix.namespace, where.get("cluster") or None, where.get("zone") or None)
-        key = self.idempotency_key(request)
+        key = idempotency_key(request)
         result = allocate(
             search,
             [AddressRequestSerializer.wanted(body) for body in bodies],
@@ -188,22 +188,6 @@ class NextFreeIPView(PVEIPAMView):
         serializer = AddressRequestSerializer(data=request.data, many=many, context={"request": request})
         serializer.is_valid(raise_exception=True)
         return serializer.validated_data if many else [serializer.validated_data]
-
-    @staticmethod
-    def idempotency_key(request):
-        key = request.headers.get("Idempotency-Key")
-        if key is not None and not 0 < len(key) <= CHARFIELD_MAX_LENGTH:
-            raise InvalidRequest(
-                f"Idempotency-Key has {len(key)} characters, 1 to {CHARFIELD_MAX_LENGTH} are allowed",
-                field="Idempotency-Key",
-            )
-        return key
-
-
-def digest(request):
-    """A digest of path, query and body, which identifies a request."""
-    text = json.dumps([request.path, sorted(request.query_params.lists()), request.data], sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class PrefixNextFreeIPView(NextFreeIPView):

@@ -1,6 +1,8 @@
 """JSON of a request -> the services' dataclasses. May import fields.py, services, search and models."""
 
 import copy
+import hashlib
+import json
 from typing import Any
 
 from django.utils.http import parse_etags
@@ -104,8 +106,15 @@ class GuestSerializer(RequestSerializer):
         )
 
 
-class AddressRequestSerializer(GuestSerializer, SearchSerializer):
-    """A request for one address: where, for whom, and the core IP address's own fields."""
+class OurFieldsSerializer(GuestSerializer, SearchSerializer):
+    """A request for one address, as far as core knows nothing of it: where, for whom, and on whose behalf."""
+
+    cluster = LineField(**OPTIONAL, help_text="PVE cluster making the request")
+    zone = LineField(**OPTIONAL, help_text="SDN zone of the guest")
+
+
+class AddressRequestSerializer(OurFieldsSerializer):
+    """A request for one address: ours, and the core IP address's own fields."""
 
     status = IPAddressRelatedField(view_name="extras-api:status-detail", queryset=Status.objects.all(), **OPTIONAL)
     type = serializers.ChoiceField(choices=IPAddressTypeChoices, **OPTIONAL)
@@ -120,8 +129,6 @@ class AddressRequestSerializer(GuestSerializer, SearchSerializer):
         child_relation=IPAddressRelatedField(view_name="extras-api:tag-detail", queryset=Tag.objects.all()), **OPTIONAL
     )
     custom_fields = serializers.DictField(**OPTIONAL)
-    cluster = LineField(**OPTIONAL, help_text="PVE cluster making the request")
-    zone = LineField(**OPTIONAL, help_text="SDN zone of the guest")
 
     CORE_FIELDS = ("status", "type", "role", "tenant", "nat_inside", "dns_name", "description", "tags")
 
@@ -134,6 +141,23 @@ class AddressRequestSerializer(GuestSerializer, SearchSerializer):
             keys = CustomField.objects.keys_for_model(IPAddress)
             attributes["custom_fields"] = {k: v for k, v in data["custom_fields"].items() if k in keys}
         return Wanted(cls.guest(data), attributes)
+
+
+def idempotency_key(request) -> str | None:
+    """The header Idempotency-Key. Raises InvalidRequest."""
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not 0 < len(key) <= CHARFIELD_MAX_LENGTH:
+        raise InvalidRequest(
+            f"Idempotency-Key has {len(key)} characters, 1 to {CHARFIELD_MAX_LENGTH} are allowed",
+            field="Idempotency-Key",
+        )
+    return key
+
+
+def digest(request) -> str:
+    """A digest of path, query and body, which identifies a request."""
+    text = json.dumps([request.path, sorted(request.query_params.lists()), request.data], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def one_search(query: dict, bodies: list[dict]) -> dict:
@@ -164,7 +188,7 @@ def spelled(value) -> str:
     return quoted(value)
 
 
-def search_of(prefix: Prefix, data: dict[str, Any], within: Interval | None = None) -> Search:
+def search_of(prefix: Prefix, data: dict[str, Any], within: Interval | None = None, *, by_core: bool = False) -> Search:
     """The search in `prefix` requested by validated `data`. Raises InvalidRequest as `build_search` does."""
     ranges = data.get("ranges")
     return build_search(
@@ -175,6 +199,7 @@ def search_of(prefix: Prefix, data: dict[str, Any], within: Interval | None = No
         offset=data.get("offset") or 0,
         exclude=data.get("exclude") or (),
         within=within,
+        by_core=by_core,
     )
 
 

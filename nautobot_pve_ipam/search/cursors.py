@@ -1,7 +1,7 @@
 """Search cursors: up to where a prefix is known to be full, so that the next search need not start at the bottom.
 
-A cursor belongs to what was searched (prefix, bounds, whether IP address ranges were skipped) and is only a hint: a
-wrong or lost one costs time, never correctness. It lives in Redis, moves up after a search and down when something
+A cursor belongs to what was searched (prefix, bounds, by which rule) and is only a hint: a wrong or lost one costs
+time, never correctness. It lives in Redis, moves up after a search and down when something
 below it is freed. Both are atomic in Redis, so that neither undoes the other: an address freed above a cursor is
 stored along with it, so that a search that began earlier cannot move the cursor past that address.
 May import intervals.
@@ -55,14 +55,15 @@ end
 
 
 class Cursor:
-    """The cursor of one search: `first`..`last` of a prefix, with or without its IP address ranges.
+    """The cursor of one search: `first`..`last` of a prefix, with or without its IP address ranges, or by core's rule.
 
     `position` is where to start: no address in `first`..`position - 1` was free when it was set.
     """
 
-    def __init__(self, prefix_id: UUID, first: int, last: int, *, skip_ranges: bool) -> None:
+    def __init__(self, prefix_id: UUID, first: int, last: int, *, skip_ranges: bool, by_core: bool = False) -> None:
         self._key = _key(prefix_id)
-        self._field = f"{first:032x}-{last:032x}-{'outside' if skip_ranges else 'all'}"
+        rule = "core" if by_core else "outside" if skip_ranges else "all"
+        self._field = f"{first:032x}-{last:032x}-{rule}"
         self._stored = (_redis("hget", self._key, self._field) or b"")[:32]
         try:
             self.position = min(max(int(self._stored or b"0", 16), first), last)

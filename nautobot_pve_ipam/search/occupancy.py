@@ -42,8 +42,10 @@ def territory(prefix: Prefix) -> Prefix:
     return prefix
 
 
-def usable_span(prefix: Prefix) -> Interval:
-    """First and last address of a prefix that hosts may use."""
+def usable_span(prefix: Prefix, *, by_core: bool = False) -> Interval:
+    """First and last address of a prefix that hosts may use. Core hands out the first one of an IPv6 prefix, too."""
+    if by_core and prefix.ip_version == 6:
+        return span(prefix)
     return usable(
         *span(prefix),
         prefix_length=prefix.prefix_length,
@@ -53,13 +55,21 @@ def usable_span(prefix: Prefix) -> Interval:
 
 
 def free_intervals(
-    prefix: Prefix, first: int, last: int, *, exclude: Iterable[Interval] = (), skip_ranges: bool
+    prefix: Prefix,
+    first: int,
+    last: int,
+    *,
+    exclude: Iterable[Interval] = (),
+    skip_ranges: bool,
+    into_networks: bool = False,
 ) -> Iterator[Interval]:
-    """The free intervals of `prefix` between `first` and `last` inclusive, ascending and lazy.
+    """The free intervals of `prefix` between `first` and `last` inclusive, ascending and lazy. None of them lies on
+    both sides of a child prefix's end.
 
     `exclude` are ordered intervals to leave out. Gateways and ranges marked exclusive are always left out, other IP
-    address ranges only if `skip_ranges` is set. Addresses count wherever Nautobot has left them: on the prefix, on a
-    pool in it, or on a prefix around it. Those on a prefix that does not even contain them need `tables.hosts_in_use`.
+    address ranges only if `skip_ranges` is set, child networks unless `into_networks` is. Addresses count wherever
+    Nautobot has left them: on the prefix, on a pool in it, or on a prefix around it. Those on a prefix that does not
+    even contain them need `tables.hosts_in_use`.
     """
     if first > last:
         return
@@ -69,17 +79,20 @@ def free_intervals(
     ranges_of = lru_cache(IPV6_BITS)(partial(_ranges, prefix.ip_version, skip_ranges))
     addresses_of = lru_cache(IPV6_BITS)(lambda owners: taken(prefix.ip_version, (*outside, *owners)))
     for begin, until in growing(first, last, WINDOW, WINDOW_GROWTH):
-        for start, end, owners in regions(prefix, begin, until):
+        for start, end, owners in regions(prefix, begin, until, into_networks=into_networks):
             ranges = (ranges_of(owner).between(start, end, until) for owner in owners)
             for low, high in gaps(start, end, merged(exclude, *ranges)):
                 yield from gaps(low, high, addresses_of(owners).between(low, high, until))
 
 
-def regions(prefix: Prefix, first: int, last: int) -> Iterator[tuple[int, int, tuple[DatabaseID, ...]]]:
+def regions(
+    prefix: Prefix, first: int, last: int, *, into_networks: bool = False
+) -> Iterator[tuple[int, int, tuple[DatabaseID, ...]]]:
     """The parts of `first`..`last` that belong to `prefix` itself: `(start, end, IDs of owning prefixes)`, ascending.
 
-    Child networks and containers are separate subnets and left out. A child pool belongs to its parent's subnet, but
-    the pool is the parent of its addresses: the owners are `prefix` and the pools around the region, outermost first.
+    Child networks and containers are separate subnets and left out, unless `into_networks` is set. A child pool belongs
+    to its parent's subnet, but the pool is the parent of its addresses: the owners are `prefix` and the child prefixes
+    around the region, outermost first.
     """
     children = _Children(prefix, first, last)
     around = children.around_first
@@ -89,7 +102,7 @@ def regions(prefix: Prefix, first: int, last: int) -> Iterator[tuple[int, int, t
         while (child := children.peek()) and child.first == at:
             around.append(children.pop())
         blocker = next((child for child in around if child.type != PrefixTypeChoices.TYPE_POOL), None)
-        if blocker:
+        if blocker and not into_networks:
             at = blocker.last + 1
             children.seek(at)
             continue

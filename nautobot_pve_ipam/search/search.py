@@ -24,12 +24,16 @@ class Search:
 
     `bounds`: inclusive intervals within the prefix, searched in this order; if empty, the whole prefix except its IP
     address ranges. `exclude`: intervals to leave out. `offset`: free addresses to skip first, 0 or more.
+
+    `by_core`: by the rule of Nautobot's own `available-ips`, to which child networks and IP address ranges that are not
+    exclusive are as good as any other part of the prefix, and so is the first address of an IPv6 prefix.
     """
 
     prefix: Prefix
     bounds: tuple[Interval, ...] = ()
     exclude: tuple[Interval, ...] = ()
     offset: int = 0
+    by_core: bool = False
 
     def free(self) -> Iterator[Interval]:
         """The free intervals, in the order in which addresses are to be handed out; lazy.
@@ -47,7 +51,7 @@ class Search:
         return found
 
     def _free(self) -> Iterator[Interval]:
-        first, last = usable_span(self.prefix)
+        first, last = usable_span(self.prefix, by_core=self.by_core)
         searched: list[Interval] = []
         for start, end in self.bounds or ((first, last),):
             # An address within two of the bounds counts once, where it comes first.
@@ -58,8 +62,9 @@ class Search:
         """Search from the cursor up and then, in case the cursor is too high, below it."""
         if first > last:
             return
-        find = partial(free_intervals, self.prefix, skip_ranges=not self.bounds)
-        cursor = Cursor(self.prefix.pk, first, last, skip_ranges=not self.bounds)
+        skip_ranges = not self.bounds and not self.by_core
+        find = partial(free_intervals, self.prefix, skip_ranges=skip_ranges, into_networks=self.by_core)
+        cursor = Cursor(self.prefix.pk, first, last, skip_ranges=skip_ranges, by_core=self.by_core)
         above = find(cursor.position, last)
         if lowest := next(above, None):
             cursor.advance(lowest[0])
@@ -86,6 +91,7 @@ def build_search(
     offset: int = 0,
     exclude: Iterable[tuple[int, int, int]] = (),
     within: Interval | None = None,
+    by_core: bool = False,
 ) -> Search:
     """Build the search in `prefix` for these bounds, which must lie in `within` (an interval) if given.
 
@@ -129,4 +135,4 @@ def build_search(
             f"offset {quoted(offset)} is beyond the {prefix.prefix.size} addresses of {prefix.prefix}", field="offset"
         )
     excluded = sorted((low, high) for family, low, high in exclude if family == version)
-    return Search(prefix, tuple(wanted), tuple(excluded), offset)
+    return Search(prefix, tuple(wanted), tuple(excluded), offset, by_core)

@@ -13,7 +13,7 @@ from django.db import connection
 from django.db.models import Q
 from nautobot.ipam.models import IPAddressRange, Prefix
 
-from nautobot_pve_ipam.search.intervals import IPV4_BITS, IPV6_BITS, Interval, to_text
+from nautobot_pve_ipam.search.intervals import IPV4_BITS, IPV6_BITS, Interval, to_int, to_text
 
 DatabaseID = UUID | str
 
@@ -306,17 +306,22 @@ def is_known_mac(mac: str) -> bool:
     return bool(_rows("SELECT 1 FROM nautobot_pve_ipam_allocation WHERE mac = %s LIMIT 1", [mac]))
 
 
-def is_closed(prefix: Prefix, host: int) -> bool:
-    """Whether core would refuse `host` in the prefix's namespace: it already exists, or lies in an exclusive range."""
-    address = to_text(host, prefix.ip_version)
+def closed(prefix: Prefix, hosts: Sequence[int]) -> set[int]:
+    """Those of `hosts` that core would refuse in the namespace of `prefix`: they exist already, or lie in an exclusive
+    range.
+    """
+    if not hosts:
+        return set()
     exclusive = IPAddressRange.objects.filter(
         parent__namespace_id=prefix.namespace_id,
         ip_version=prefix.ip_version,
         is_exclusive=True,
-        start_host__lte=address,
-        end_host__gte=address,
+        start_host__lte=to_text(max(hosts), prefix.ip_version),
+        end_host__gte=to_text(min(hosts), prefix.ip_version),
     )
-    return bool(hosts_in_use(prefix, [host])) or exclusive.exists()
+    ends = [(to_int(start), to_int(end)) for start, end in exclusive.values_list("start_host", "end_host")]
+    in_range = {host for host in hosts if any(start <= host <= end for start, end in ends)}
+    return hosts_in_use(prefix, hosts) | in_range
 
 
 def _rows(sql: str, parameters: list[Any]) -> list[tuple[Any, ...]]:

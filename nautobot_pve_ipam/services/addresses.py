@@ -105,7 +105,7 @@ def put_address(
         try:
             return take(prefix, int(ip), Wanted(guest), locks, caller=caller)
         except (IntegrityError, ValidationError) as error:
-            if not tables.is_closed(prefix, int(ip)):
+            if not tables.closed(prefix, [int(ip)]):
                 raise
             # A writer that does not use our locks was faster, or an exclusive range forbids addresses there.
             why = rejection(error) if isinstance(error, ValidationError) else "it was just taken"

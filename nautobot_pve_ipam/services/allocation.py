@@ -7,9 +7,9 @@ addresses (see signals.py) waits for them, and they for whoever is doing so.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
@@ -73,6 +73,10 @@ class Held:
     created: bool
 
 
+#: Creates core's addresses: one for each pair of a free address and what is wanted, in the same order.
+Write = Callable[[Sequence[tuple[int, Wanted]]], Sequence[IPAddress]]
+
+
 def allocate(
     search: Search,
     wanted: Sequence[Wanted],
@@ -81,6 +85,7 @@ def allocate(
     key: str | None = None,
     request_digest: str = "",
     by_hook: bool = False,
+    write: Write | None = None,
 ) -> list[Held]:
     """Allocate the next free addresses of `search`, one for each of `wanted`, all or none.
 
@@ -89,39 +94,58 @@ def allocate(
     Idempotency-Key: the same key and digest within a day get the same addresses. Hooks find and release addresses by
     their allocations: `by_hook` makes one even if nothing is known of the guest.
 
+    `write` creates the addresses in our stead, under our locks: Nautobot's serializer for example. If somebody who does
+    not use our locks was faster, it has to fail with IntegrityError or Django's ValidationError, and is called again
+    with other addresses. Then only who names a guest gets an allocation.
+
     Raises NoFreeAddress, Forbidden if the caller's user may not add such an address, or not view or change one that is
-    held already, KeyReused, InvalidRequest, and Django's ValidationError if Nautobot rejects a value. If any of these
-    is raised, nothing is written.
+    held already, KeyReused, InvalidRequest, and Django's ValidationError if Nautobot rejects a value; and what `write`
+    raises. If any of these is raised, nothing is written.
     """
     user = caller.user
     macs = [item.guest.mac for item in wanted if item.guest.mac]
     if len(macs) != len(set(macs)):
         twice = next(mac for mac in macs if macs.count(mac) > 1)
         raise InvalidRequest(f"mac {twice} appears twice in the list", field="mac")
-    with locked_transaction() as locks, log_together():
-        if key:
-            locks.wait("idempotency-key", user.pk, key)
-            if given := idempotency.addresses_given(user, key, request_digest):
-                require(user, "view", *given)
-                return [Held(address, getattr(address, "pve_allocation", None), created=False) for address in given]
-        own_prefix = ("prefix", tables.database_id(occupancy.territory(search.prefix).pk))
-        locks.wait_all([own_prefix, *(("mac", search.prefix.pk, mac) for mac in macs)])
-        allocations = {mac: found for mac in macs if (found := _allocation_of_mac(search, mac, caller))}
-        missing = [
-            replace(item, guest=with_known_name(item.guest, caller))
-            for item in wanted
-            if item.guest.mac not in allocations
-        ]
-        maker = _Maker(search.prefix, caller.subnet, locks, by_hook=by_hook)
-        made = iter(_create_free(search, missing, locks, maker) if missing else ())
-        result = [
-            confirm(allocations[item.guest.mac], item.guest, caller) if item.guest.mac in allocations else next(made)
-            for item in wanted
-        ]
-        require(user, "add", *(held.address for held in result if held.created))
-        if key:
-            idempotency.remember(user, key, request_digest, [held.address for held in result])
-    return result
+    territories = {tables.database_id(occupancy.territory(search.prefix).pk)}
+    while True:
+        try:
+            with locked_transaction() as locks, log_together():
+                if key:
+                    locks.wait("idempotency-key", user.pk, key)
+                    if given := idempotency.addresses_given(user, key, request_digest):
+                        require(user, "view", *given)
+                        return [
+                            Held(address, getattr(address, "pve_allocation", None), created=False) for address in given
+                        ]
+                own_prefix = (("prefix", id_) for id_ in territories)
+                locks.wait_all([*own_prefix, *(("mac", search.prefix.pk, mac) for mac in macs)])
+                allocations = {mac: found for mac in macs if (found := _allocation_of_mac(search, mac, caller))}
+                missing = [
+                    replace(item, guest=with_known_name(item.guest, caller))
+                    for item in wanted
+                    if item.guest.mac not in allocations
+                ]
+                if not missing:
+                    new = []
+                elif write:
+                    new = _Writer(write, search.prefix, caller.subnet, territories).create(search, missing, locks)
+                else:
+                    maker = _Maker(search.prefix, caller.subnet, locks, by_hook=by_hook)
+                    new = _create_free(search, missing, locks, maker)
+                made = iter(new)
+                result = [
+                    confirm(allocations[item.guest.mac], item.guest, caller)
+                    if item.guest.mac in allocations
+                    else next(made)
+                    for item in wanted
+                ]
+                require(user, "add", *(held.address for held in result if held.created))
+                if key:
+                    idempotency.remember(user, key, request_digest, [held.address for held in result])
+                return result
+        except _NotLockedError as other:
+            territories.add(other.territory)
 
 
 def take(prefix: Prefix, host: int, wanted: Wanted, locks: Locks, *, caller: Caller) -> Held:
@@ -271,26 +295,40 @@ def _allocation_of_mac(search: Search, mac: str, caller: Caller) -> Allocation |
     return found.order_by("ip_address__host").first()
 
 
-def _create_free(search: Search, wanted: list[Wanted], locks: Locks, maker: "_Maker") -> list[Held]:
-    """Create an address for each of `wanted`, the lowest free ones that no other request is about to take."""
-    made, skipped = _create_unlocked(search, wanted, locks, maker)
+Made_co = TypeVar("Made_co", covariant=True)
+
+
+class _Taker(Protocol[Made_co]):
+    """What becomes of a free address whose lock is held."""
+
+    def look_around(self, hosts: Sequence[int]) -> set[int]:
+        """Look again under the locks: which of them are taken after all? They are ascending, and have one parent."""
+
+    def try_make(self, host: int, wanted: Wanted) -> Made_co | None:
+        """Take it; None if that is not possible after all."""
+
+
+def _create_free(search: Search, wanted: list[Wanted], locks: Locks, taker: _Taker[Made_co]) -> list[Made_co]:
+    """Take an address for each of `wanted`, the lowest free ones that no other request is about to take."""
+    made, skipped = _create_unlocked(search, wanted, locks, taker)
     if len(made) < len(wanted) and skipped:
         # A long list may have kept us from more addresses than it takes: look again when it is done.
         rest = wanted[len(made) :]
         locks.wait_at_gates(skipped, len(rest))
-        made += _create_unlocked(search, rest, locks, maker)[0]
+        made += _create_unlocked(search, rest, locks, taker)[0]
     if len(made) == len(wanted):
         return made
     wished = f"{len(wanted)} wanted, {len(made)} free" if len(wanted) > 1 else "none left"
     if search.offset:
         wished += f" after offset {search.offset}"
     requests_exhausted.inc()
-    raise NoFreeAddress(f"No free address in {search} in namespace {search.prefix.namespace.name}: {wished}")
+    sentence = f"No free address in {search} in namespace {search.prefix.namespace.name}: {wished}"
+    raise NoFreeAddress(sentence, free=len(made))
 
 
 def _create_unlocked(
-    search: Search, wanted: list[Wanted], locks: Locks, maker: "_Maker"
-) -> tuple[list[Held], list[LockName]]:
+    search: Search, wanted: list[Wanted], locks: Locks, taker: _Taker[Made_co]
+) -> tuple[list[Made_co], list[LockName]]:
     """Addresses for the first of `wanted`, and the names of locks that others held."""
     todo, made = list(wanted), []
     skipped: list[LockName] = []
@@ -306,15 +344,91 @@ def _create_unlocked(
             tried = found[-1] + 1 if len(found) == count else len(candidates)
             skipped += [names[index] for index in sorted(set(range(tried)) - set(found))]
             locked = [candidates[index] for index in found]
-            in_use = maker.look_around(locked) if locked else set()
+            in_use = taker.look_around(locked) if locked else set()
             for host in locked:
-                if host not in in_use and (held := maker.try_make(host, todo[0])):
-                    made.append(held)
+                if host not in in_use and (taken := taker.try_make(host, todo[0])) is not None:
+                    made.append(taken)
                     todo.pop(0)
             at = candidates[tried - 1] + 1
         if not todo:
             break
     return made, skipped
+
+
+class _NotLockedError(Exception):
+    """A free address is in a child network whose lock is not held. All have to be taken together, so begin anew."""
+
+    def __init__(self, territory: tables.DatabaseID) -> None:
+        super().__init__(territory)
+        self.territory = territory
+
+
+class _Writer:
+    """Finds addresses for `write` to create, in `territories`, whose locks are held."""
+
+    def __init__(
+        self, write: Write, prefix: Prefix, subnet: SDNSubnet | None, territories: set[tables.DatabaseID]
+    ) -> None:
+        self._write = write
+        self._prefix = prefix
+        self._subnet = subnet
+        self._territories = territories
+        #: What the search may still find: addresses that turned out not to be free, and those that it has found.
+        self._lost: set[int] = set()
+        self._found: set[int] = set()
+
+    def create(self, search: Search, wanted: list[Wanted], locks: Locks) -> list[Held]:
+        """Create an address for each of `wanted`, and allocations for those that name a guest."""
+        while True:
+            self._found.clear()
+            found = list(zip(_create_free(search, wanted, locks, self), wanted, strict=True))
+            try:
+                return self._create(found)
+            except (IntegrityError, ValidationError):
+                # Only a collision is ours to handle.
+                if not (lost := tables.closed(self._prefix, [host for host, _item in found])):
+                    raise
+                self._lost |= lost
+
+    def _create(self, found: list[tuple[int, Wanted]]) -> list[Held]:
+        made = []
+        with transaction.atomic(), log_together():
+            for address, (_host, item) in zip(self._write(found), found, strict=True):
+                log_cheaply(address)
+                transaction.on_commit(addresses_allocated.inc)
+                allocation = _save_allocation(address, item.guest, self._subnet) if item.guest else None
+                made.append(Held(address, allocation, created=True))
+        return made
+
+    def look_around(self, hosts: Sequence[int]) -> set[int]:
+        """Raises Missing and Conflict as `_check_unchanged` does, _NotLockedError."""
+        around, in_use = tables.around_and_in_use(self._prefix, hosts)
+        _check_unchanged(self._prefix, around)
+        networks = [row for row in around if row.type != PrefixTypeChoices.TYPE_POOL]
+        home = max(networks, key=_length) if networks else min(around, key=_length)
+        if home.id not in self._territories:
+            raise _NotLockedError(home.id)
+        return in_use | self._lost | self._found
+
+    def try_make(self, host: int, wanted: Wanted) -> int:
+        self._found.add(host)
+        return host
+
+
+def _length(row: tables.AroundRow) -> int:
+    return row.length
+
+
+def _check_unchanged(prefix: Prefix, around: list[tables.AroundRow]) -> None:
+    """Raise Missing or Conflict if the prefix was deleted, moved, resized or got another type before it was locked.
+
+    `around`: the prefixes around one of its addresses, as they are now.
+    """
+    found = next((row for row in around if row.id == tables.database_id(prefix.pk)), None)
+    if found is None and not Prefix.objects.filter(pk=prefix.pk).exists():
+        raise Missing(f"prefix {prefix} was just deleted")
+    if found is None or (found.length, found.type) != (prefix.prefix_length, prefix.type):
+        raise Conflict(f"prefix {prefix} was just changed: try again")
 
 
 class _Maker:
@@ -334,24 +448,20 @@ class _Maker:
         """Look again under the locks: read what the addresses about to be created have in common, and return those that
         exist already, on whatever parent Nautobot has left them. `hosts` is ascending.
 
-        Raises Missing or Conflict if the prefix was deleted, moved, resized or got another type before it was locked.
+        Raises Missing and Conflict as `_check_unchanged` does.
         """
-        prefix = self._prefix
+        prefix, own_id = self._prefix, tables.database_id(self._prefix.pk)
         around, in_use = tables.around_and_in_use(prefix, hosts)
-        found = next((row for row in around if row.id == tables.database_id(prefix.pk)), None)
-        if found is None and not Prefix.objects.filter(pk=prefix.pk).exists():
-            raise Missing(f"prefix {prefix} was just deleted")
-        if found is None or (found.length, found.type) != (prefix.prefix_length, prefix.type):
-            raise Conflict(f"prefix {prefix} was just changed: try again")
-        closest = max(around, key=lambda row: row.length)
-        if closest.type != PrefixTypeChoices.TYPE_POOL and closest.id != found.id:
+        _check_unchanged(prefix, around)
+        closest = max(around, key=_length)
+        if closest.type != PrefixTypeChoices.TYPE_POOL and closest.id != own_id:
             # Only a caller that names the address gets here: it is in a child network, which nobody has locked.
             self._locks.wait("prefix", closest.id)
             around, in_use = tables.around_and_in_use(prefix, hosts)
         if self._dhcp_role:
             parents = [row.id for row in around]
             self._dhcp = occupancy.dhcp_intervals(parents, prefix.ip_version, hosts[0], hosts[-1], self._dhcp_role)
-        self._is_parent = closest.id == found.id
+        self._is_parent = closest.id == own_id
         return in_use
 
     def try_make(self, host: int, wanted: Wanted) -> Held | None:
@@ -364,7 +474,7 @@ class _Maker:
                 return self.make(host, wanted)
         except (IntegrityError, ValidationError):
             # Only a collision is ours to handle.
-            if tables.is_closed(self._prefix, host):
+            if tables.closed(self._prefix, [host]):
                 return None
             raise
 
@@ -390,17 +500,20 @@ class _Maker:
         transaction.on_commit(addresses_allocated.inc)
         if tags:
             address.tags.set(tags)
-        allocation = self._allocation(address, guest) if guest or self._subnet or self._by_hook else None
+        is_wanted = guest or self._subnet or self._by_hook
+        allocation = _save_allocation(address, guest, self._subnet) if is_wanted else None
         return Held(address, allocation, created=True)
 
-    def _allocation(self, address: IPAddress, guest: Guest) -> Allocation:
-        allocation = new_allocation(address, guest, self._subnet, last_seen=timezone.now())
-        if not (guest or self._subnet):
-            # It says only that we handed out the address, and that is in the address's own entry in the change log.
-            Allocation.objects.bulk_create([allocation])
-            return allocation
-        # The address is new and the subnet was just read: no need to query whether they exist.
-        allocation.full_clean(exclude=("ip_address", "subnet"), validate_unique=False, validate_constraints=False)
-        log_cheaply(allocation)
-        allocation.save()
+
+def _save_allocation(address: IPAddress, guest: Guest, subnet: SDNSubnet | None) -> Allocation:
+    """The allocation of a new address."""
+    allocation = new_allocation(address, guest, subnet, last_seen=timezone.now())
+    if not (guest or subnet):
+        # It says only that we handed out the address, and that is in the address's own entry in the change log.
+        Allocation.objects.bulk_create([allocation])
         return allocation
+    # The address is new and the subnet was just read: no need to query whether they exist.
+    allocation.full_clean(exclude=("ip_address", "subnet"), validate_unique=False, validate_constraints=False)
+    log_cheaply(allocation)
+    allocation.save()
+    return allocation

@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
+from constance import config
 from django.apps import apps
+from django.conf import settings
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
 from nautobot.apps.config import get_app_settings_or_config
@@ -140,6 +142,15 @@ class Defaults:
 
     def _unusable(self, why: str) -> Misconfigured:
         return Misconfigured(f"setting {self.setting}: {why}")
+
+
+def is_on(setting: str) -> bool:
+    """Whether a setting that is either on or off is on.
+
+    Raises whatever says that database or Redis is out of reach: then it is not known, and must not be taken for off.
+    """
+    written = settings.PLUGINS_CONFIG[APP]
+    return bool(written[setting] if setting in written else getattr(config, f"{APP}__{setting}"))
 
 
 def dhcp_role() -> str | None:

@@ -1,0 +1,1 @@
+"""Nautobot's own available-ips, answered by the App."""
