@@ -3,6 +3,7 @@
 Nothing here calls out: no release check, no installation metrics, no telemetry.
 """
 
+import json
 import os
 from urllib.parse import parse_qs, urlsplit
 
@@ -63,6 +64,7 @@ else:
 CELERY_BROKER_TRANSPORT_OPTIONS = {"global_keyprefix": f"{_prefix}:"}
 
 PLUGINS = os.environ.get("NAUTOBOT_PVE_IPAM_PLUGINS", "nautobot_pve_ipam").split()
+PLUGINS_CONFIG = {"nautobot_pve_ipam": json.loads(os.environ.get("NAUTOBOT_PVE_IPAM_SETTINGS", "{}"))}
 STATIC_ROOT = os.environ["NAUTOBOT_PVE_IPAM_STATIC_ROOT"]
 
 # The demo listens on the loopback interface with the password "admin": there is nothing for a secret to protect.

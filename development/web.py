@@ -2,6 +2,7 @@
 
 import hashlib
 import http.client
+import json
 import os
 import shutil
 import socket
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from development.databases import core_key
 from development.management import APP, environment, manage, server_command
@@ -61,18 +63,24 @@ class WebServer:
 
 @contextmanager
 def nautobot_web(
-    database_url: str, workers: int = 2, *, first_port: int = 0, plugins: str = APP
+    database_url: str,
+    workers: int = 2,
+    *,
+    first_port: int = 0,
+    plugins: str = APP,
+    settings: dict[str, Any] | None = None,
 ) -> Iterator[WebServer]:
     """Serve the database on 127.0.0.1 until the block ends, on the first free port from `first_port` on; 0: any.
 
-    `plugins`: Nautobot Apps to load, separated by spaces; empty for core alone. Raises RuntimeError with the end of
-    the server's log when it does not start.
+    `plugins`: Nautobot Apps to load, separated by spaces; empty for core alone. `settings`: of our App, in
+    PLUGINS_CONFIG. Raises RuntimeError with the end of the server's log when it does not start.
     """
     with ExitStack() as stack:
         redis_url = stack.enter_context(redis_server())
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nautobot-pve-ipam-web-")))
         static = static_files(environment(database_url, redis_url))
         env = environment(database_url, redis_url, plugins=plugins, static=static)
+        env["NAUTOBOT_PVE_IPAM_SETTINGS"] = json.dumps(settings or {})
         configuration = directory / "uwsgi.ini"
         log = directory / "log"
         with _listener(first_port) as listener, log.open("w") as output:

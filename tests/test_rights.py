@@ -32,6 +32,8 @@ from nautobot.virtualization.models import Cluster
 from nautobot_pve_ipam.models import Allocation, PVECluster, SDNDHCPRange, SDNSubnet, SDNVNet, SDNZone
 from nautobot_pve_ipam.permissions import NAMESPACE_PATHS
 from nautobot_pve_ipam.services.connect import connect_pve
+from nautobot_pve_ipam.views import override_views
+from tests.api.available_ips.serving import serving
 from tests.models import data
 from tests.nightly import nightly_only
 from tests.ui.users import permit
@@ -310,6 +312,7 @@ def bodies(endpoint: Endpoint, method: str, side: Side) -> list[Any]:
         ("POST", "ipam/prefixes/"): [{"prefix": str(side.prefix.prefix)}, {"prefix": f"{side.net}.0/25"}],
         ("DELETE", "ipam/prefixes/{pk}/"): [{}],
         ("POST", "ipam/prefixes/{pk}/available-ips/"): [{"description": f"mac:{side.mac}", "dns_name": "stolen"}],
+        ("POST", "prefixes/{pk}/available-ips/"): [{"status": {"name": "Active"}, **told} for told in ({}, guest)],
         ("POST", "ipam/ip-ranges/"): [{"start_address": f"{side.net}.20/24", "end_address": f"{side.net}.29/24"}],
         ("DELETE", "ipam/ip-ranges/{start}-{end}/"): [{}],
         ("POST", "ipam/ip-ranges/{start}-{end}/available-ips/"): [
@@ -493,6 +496,17 @@ def test_endpoints(world, name, base):
     assert asking.faults() == []
     if name == "superuser":
         assert idle == [], "these calls prove nothing: queries() or bodies() does not ask for anything that exists"
+
+
+@pytest.mark.parametrize("name", CALLERS)
+def test_the_endpoint_of_cores_that_we_answer(world, name):
+    asking = Asking(world, world.callers[name])
+    with serving():
+        for endpoint in endpoints("api/ipam/"):
+            if endpoint.callback in override_views.values():
+                asking.everything(endpoint, world.bravo)
+    assert asking.faults() == []
+    assert any(answer.changed for answer in asking.answers) == (name == "superuser")
 
 
 @pytest.mark.parametrize("name", [pytest.param("all of alfa, sees namespaces", marks=nightly_only), "PVE of alfa"])

@@ -61,3 +61,20 @@ def test_the_preconditions_of_an_address_are_documented(schema):
         assert places >= {("query", "mac"), ("query", "vmid"), ("header", "If-Match")}
     for method in ("get", "put", "patch"):
         assert "ETag" in path[method]["responses"]["200"]["headers"]
+
+
+def test_cores_endpoint_is_documented_as_core_does_and_with_what_we_take(schema):
+    path = next(path for name, path in schema["paths"].items() if name.endswith("/ipam/prefixes/{id}/available-ips/"))
+    get, post = path["get"], path["post"]
+    assert (get["operationId"], post["operationId"]) == (
+        "ipam_prefixes_available_ips_list",
+        "ipam_prefixes_available_ips_create",
+    )
+    assert {item["name"] for item in get["parameters"]} >= QUERY | {"depth", "exclude_m2m"}
+    assert {item["name"] for item in post["parameters"]} >= QUERY | {"Idempotency-Key", "Prefer"}
+    asked = post["requestBody"]["content"]["application/json"]["schema"]
+    assert asked["items"]["$ref"].endswith("/IPAllocationRequest")
+    assert set(resolved(schema, asked["items"])["properties"]) >= BODY
+    for status in ("200", "201"):
+        answer = post["responses"][status]["content"]["application/json"]["schema"]
+        assert "IPAddress" in answer["$ref"]  # a page of them, which is wrong, but what core says

@@ -29,10 +29,10 @@ def network():
         fresh_database("reach") as database_url,
     ):
         environment.delenv("REDIS_URL", raising=False)
-        with nautobot_web(database_url, workers=1) as web:
+        with nautobot_web(database_url, workers=1, settings={"serve_available_ips": True}) as web:
             token = run_python(web.environment, "from development import seed; print(seed.superuser())")
             network = Network(Live(web, token.strip()))
-            network.prefix("10.0.0.0/24")
+            network.cores_url = f"/api/ipam/prefixes/{network.prefix('10.0.0.0/24')['id']}/available-ips/"
             assert network.taken(SUBNET) == "10.0.0.1"
             yield network
 
@@ -76,6 +76,11 @@ def unavailable(answer, what):
     assert int(answer.headers["Retry-After"]) > 0
 
 
+def unavailable_in_cores_terms(answer):
+    assert (answer.status, list(answer.body)) == (503, ["detail"]), answer.body
+    assert int(answer.headers["Retry-After"]) > 0
+
+
 @pytest.mark.postgresql
 def test_the_database(network, server_url):
     before = network.written()
@@ -83,6 +88,8 @@ def test_the_database(network, server_url):
         for _ in range(2):  # first a broken connection, then one that cannot be established
             unavailable(network.post(SUBNET, {"vmid": 101}), "database")
             unavailable(network.get(SUBNET), "database")
+            unavailable_in_cores_terms(network.live.request("POST", network.cores_url, {"status": "Active"}))
+            unavailable_in_cores_terms(network.live.request("GET", network.cores_url))
     assert network.written() == before
     assert network.taken(SUBNET, {"vmid": 101}) == "10.0.0.2"
 
@@ -94,6 +101,8 @@ def test_redis(network):
         for _ in range(2):
             unavailable(network.post(SUBNET, {"vmid": 102}), "Redis")
             assert network.shown(SUBNET) == [free], "a preview does not need Redis"
+            unavailable_in_cores_terms(network.live.request("POST", network.cores_url, {"status": "Active"}))
+            unavailable_in_cores_terms(network.live.request("GET", network.cores_url))
     assert network.written() == before
     assert network.taken(SUBNET, {"vmid": 102}) == free
 
