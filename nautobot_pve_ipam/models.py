@@ -129,7 +129,8 @@ class SDNZone(PrimaryModel):
             twins = SDNZone.objects.filter(namespace_id=self.namespace_id, cluster=None, name=self.name)
             if twins.exclude(pk=self.pk).exists():
                 raise ValidationError({"name": f"Zone {self.name} already exists in namespace {self.namespace}."})
-        if self.namespace_id and (stray := self.subnets_outside(self.namespace_id, vnet__zone=self.pk)):
+        moves = SDNZone.objects.filter(pk=self.pk).exclude(namespace=self.namespace_id).exists()
+        if moves and (stray := self.subnets_outside(self.namespace_id, vnet__zone=self.pk)):
             raise ValidationError({"namespace": f"Subnet {stray} is in namespace {stray.prefix.namespace}."})
 
     @staticmethod
@@ -180,7 +181,10 @@ class SDNVNet(PrimaryModel):
 
     def clean(self):
         super().clean()
-        if self.zone_id and (stray := SDNZone.subnets_outside(self.zone.namespace_id, vnet=self.pk)):
+        if self.zone_id is None:
+            return
+        moves = SDNVNet.objects.filter(pk=self.pk).exclude(zone__namespace=self.zone.namespace_id).exists()
+        if moves and (stray := SDNZone.subnets_outside(self.zone.namespace_id, vnet=self.pk)):
             raise ValidationError({"zone": f"Subnet {stray} is in namespace {stray.prefix.namespace}."})
 
 
@@ -338,6 +342,7 @@ class Allocation(PrimaryModel):
         related_name="allocations",
         blank=True,
         null=True,
+        db_index=False,  # the index below begins with it
         help_text="Empty if no PVE requested the address",
     )
     # Nullable for GraphQL, which reads "no MAC" as null. In the database it is an empty string.
@@ -359,6 +364,8 @@ class Allocation(PrimaryModel):
     class Meta:
         ordering = ("ip_address__ip_version", "ip_address__host")
         verbose_name = "allocation"
+        # Whether a subnet holds any guest is found out by the first entry: see `services/subnets.py`.
+        indexes = [models.Index(fields=("subnet", "is_gateway", "ip_address"), name="pve_ipam_allocation_by_subnet")]
 
     def __str__(self):
         return f"{self.ip_address} {self.hostname}".rstrip()

@@ -3,6 +3,7 @@
 May import core_internals and errors.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from nautobot_pve_ipam.core_internals import is_unrestricted
@@ -111,22 +112,24 @@ def require(user: Any, action: str, *objects: Any) -> None:
     """
     if not objects:
         return
-    model = type(objects[0])
-    right = f"{model._meta.app_label}.{action}_{model._meta.model_name}"
-    permitted = model.objects.restrict(user, action).order_by()
-    if is_unrestricted(permitted):
-        return
-    allowed = set(permitted.filter(pk__in=[thing.pk for thing in objects]).values_list("pk", flat=True))
+    meta = type(objects[0])._meta
+    allowed = permitted(user, action, objects)
     for thing in objects:
         if thing.pk not in allowed:
-            named = thing if action == "add" or is_visible(user, thing) else f"this {model._meta.verbose_name}"
+            right = f"{meta.app_label}.{action}_{meta.model_name}"
+            named = thing if action == "add" or is_visible(user, thing) else f"this {meta.verbose_name}"
             raise Forbidden(f"user {user} lacks permission {right} for {named}")
 
 
 def is_visible(user: Any, thing: Any) -> bool:
     """Whether `user` may view an object."""
-    permitted = type(thing).objects.restrict(user, "view")
-    return is_unrestricted(permitted) or permitted.filter(pk=thing.pk).exists()
+    return bool(permitted(user, "view", [thing]))
+
+
+def permitted(user: Any, action: str, objects: Sequence[Any]) -> set[Any]:
+    """The primary keys of those of the objects, all of one model, with which `user` may do `action`; at least one."""
+    found, keys = type(objects[0]).objects.restrict(user, action).order_by(), {thing.pk for thing in objects}
+    return keys if is_unrestricted(found) else set(found.filter(pk__in=keys).values_list("pk", flat=True))
 
 
 def missing_hook_rights(user: Any) -> list[str]:

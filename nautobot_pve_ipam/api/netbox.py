@@ -16,7 +16,6 @@ from contextlib import contextmanager
 import netaddr
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
 from rest_framework.response import Response
 
 from nautobot_pve_ipam.api.base import PVEIPAMView, is_read_only
@@ -41,7 +40,7 @@ from nautobot_pve_ipam.services.subnets import (
     SubnetFacts,
     check_deletion,
     delete_subnet,
-    guests_in,
+    guest_in,
     learn_gateway,
     put_subnet,
 )
@@ -94,8 +93,7 @@ class FacadeView(PVEIPAMView):
     @staticmethod
     def record_of(caller, network):
         """The caller's record of a subnet, or None."""
-        where = {"prefix__network": str(network.ip), "prefix__prefix_length": network.prefixlen}
-        return caller.first_of(caller.visible_subnets().filter(**where))
+        return caller.first_of(caller.subnets_at(network.ip).filter(prefix__prefix_length=network.prefixlen))
 
     @staticmethod
     def record_around(caller, address):
@@ -140,7 +138,7 @@ class PrefixesView(FacadeView):
         """
         caller = self.caller(request, namespace, cluster)
         network = parse_address(request.query_params.get("q", ""), "q")
-        found = caller.visible_subnets().filter(prefix__network=str(network)).order_by("prefix__prefix_length")
+        found = list(caller.subnets_at(network))
         caller.first_of(found)  # not one of several records of the same prefix
         return Response(listed([prefix_answer(record) for record in found if not self.let_go(request, record)]))
 
@@ -177,7 +175,7 @@ class PrefixView(FacadeView):
     def delete(self, request, namespace, pk, cluster=None):
         """Refused while it contains any address but gateways, even if the plugin considered it empty."""
         caller = self.caller(request, namespace, cluster)
-        record = one(caller.visible_subnets(), "prefix", pk=pk)
+        record = one(caller.visible_subnets().filter(pk=pk), "prefix", pk)
         with undone_if_refused(caller, record):
             delete_subnet(record, user=request.user)
         return Response(status=204)
@@ -244,7 +242,7 @@ class AvailableIPsView(FacadeView):
 class PrefixAvailableIPsView(AvailableIPsView):
     def post(self, request, namespace, pk, cluster=None):
         caller = self.caller(request, namespace, cluster)
-        return self.answer_with_next_free(request, one(caller.visible_subnets(), "prefix", pk=pk))
+        return self.answer_with_next_free(request, one(caller.visible_subnets().filter(pk=pk), "prefix", pk))
 
 
 class RangeAvailableIPsView(AvailableIPsView):
@@ -276,7 +274,7 @@ class AddressesView(FacadeView):
             found = self.entries_in(caller, query["parent"])
         else:
             ip = parse_address(without_mask(query.get("q", "")), "q")
-            found = caller.visible_allocations().filter(ip_address__host=str(ip))
+            found = caller.visible_allocations(ip_address__host=str(ip))
         answers = [address_answer(allocation) for allocation in found]
         return Response({**listed(answers), "data": answers})
 
@@ -313,7 +311,7 @@ class AddressView(FacadeView):
     def patch(self, request, namespace, pk, cluster=None):
         caller = self.caller(request, namespace, cluster)
         body = self.body(request)
-        own = one(caller.only_visible(caller.allocations()), "address", pk=pk)
+        own = one(caller.only_visible(caller.allocations(pk=pk)), "address", pk)
         ip = netaddr.IPAddress(own.ip_address.host)
         if parse_address(without_mask(body.get("address") or str(ip)), "address") != ip:
             raise InvalidRequest(f"address {body['address']} cannot replace {ip}: release it and add another")
@@ -322,9 +320,11 @@ class AddressView(FacadeView):
 
     def delete(self, request, namespace, pk, cluster=None):
         caller = self.caller(request, namespace, cluster)
-        own = one(caller.visible_allocations(), "address", pk=pk)
+        own = one(caller.visible_allocations(pk=pk), "address", pk)
         host = own.ip_address.host
-        record = caller.first_of(caller.visible_subnets().filter(prefix__sdn_subnets=own.subnet_id, gateway=host))
+        record = own.subnet and caller.first_of(
+            caller.visible_subnets().filter(prefix=own.subnet.prefix_id, gateway=host)
+        )
         if record and not own.is_gateway:
             raise NotOurs(f"address {own.ip_address} is not a gateway: a guest holds it")
         with transaction.atomic():
@@ -355,11 +355,11 @@ def listed(results):
     return {"count": len(results), "next": None, "previous": None, "results": results}
 
 
-def one(queryset, what, **lookup):
-    """The caller's own object with that ID. Raises Missing."""
-    if found := queryset.filter(**lookup).first():
-        return found
-    raise Missing(f"{what} {next(iter(lookup.values()))} does not exist, or does not belong to this PVE")
+def one(found, what, pk):
+    """The caller's own object with that ID, all that was found. Raises Missing."""
+    for thing in found:
+        return thing
+    raise Missing(f"{what} {pk} does not exist, or does not belong to this PVE")
 
 
 def held_as(allocation):
@@ -387,11 +387,12 @@ def is_complete(record, user):
 
     The allocation of a gateway shared with another cluster may be that cluster's.
     """
-    seen = Q(last_seen__isnull=False)
-    if record.allocations.filter(seen | Q(is_gateway=False)).exists() or guests_in(record, user).exists():
-        return True
-    shared = Allocation.objects.filter(seen, is_gateway=True, subnet__prefix=record.prefix_id)
-    return record.gateway is not None and shared.filter(ip_address__host=record.gateway).exists()
+    gateways = Allocation.objects.filter(subnet__prefix=record.prefix_id, is_gateway=True, last_seen__isnull=False)
+    registered = any(
+        found.subnet_id == record.pk or found.ip_address.host == record.gateway
+        for found in gateways.select_related("ip_address").order_by()
+    )
+    return registered or guest_in(record, user) is not None
 
 
 def vnet_named_by(hostname, record):

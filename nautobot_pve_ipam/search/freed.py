@@ -17,8 +17,8 @@ from django.db import transaction
 from nautobot.ipam.models import Prefix
 
 from nautobot_pve_ipam.search import cursors
-from nautobot_pve_ipam.search.intervals import Interval, to_int, to_text
-from nautobot_pve_ipam.search.tables import possible_networks
+from nautobot_pve_ipam.search.intervals import Interval, to_int
+from nautobot_pve_ipam.search.tables import possible_networks, prefixes_at
 
 
 def in_parent(parent_id: UUID, ip_version: int, first: str, last: str) -> None:
@@ -70,14 +70,12 @@ class _Freed:
         places = self._places()
         around: dict[tuple[UUID, int, int], list[tuple[int, UUID]]] = defaultdict(list)
         networks = {
-            to_text(network, version)
-            for _, version, (first, _) in places
+            (id_, version, network)
+            for id_, version, (first, _) in places
             for network in possible_networks(first, version)
         }
-        prefixes = Prefix.objects.filter(namespace_id__in={id_ for id_, *_ in places}, network__in=networks).order_by()
-        for id_, *where in prefixes.values_list("pk", "namespace_id", "ip_version", "network", "broadcast"):
-            namespace_id, version, network, broadcast = where
-            around[namespace_id, version, to_int(network)].append((to_int(broadcast), id_))
+        for id_, namespace_id, version, (first, last) in prefixes_at(networks):
+            around[namespace_id, version, first].append((last, id_))
         lower: dict[UUID, Interval] = {}
         for namespace_id, version, (first, last) in places:
             for network in possible_networks(first, version):

@@ -8,6 +8,7 @@ intervals, and what remains of that without addresses.
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
+from uuid import UUID
 
 from nautobot.ipam.choices import PrefixTypeChoices
 from nautobot.ipam.models import Prefix
@@ -40,6 +41,19 @@ def territory(prefix: Prefix) -> Prefix:
     while prefix.type == PrefixTypeChoices.TYPE_POOL and prefix.parent is not None:
         prefix = prefix.parent
     return prefix
+
+
+def homes(namespace_id: UUID, ip_version: int, host: int) -> list[DatabaseID]:
+    """The IDs of the prefixes whose subnet an address belongs to, by its value: core sometimes leaves it on another
+    parent. These are the closest prefix around it and, as far as that is a pool, those around that; see `territory`.
+    """
+    around = sorted(tables.prefixes_around(namespace_id, ip_version, host), key=lambda row: row.length)
+    found = []
+    while around:
+        found.append(around.pop())
+        if found[-1].type != PrefixTypeChoices.TYPE_POOL:
+            break
+    return [row.id for row in found]
 
 
 def usable_span(prefix: Prefix, *, by_core: bool = False) -> Interval:
@@ -207,7 +221,7 @@ def _outside(prefix: Prefix) -> list[DatabaseID]:
     """The IDs of the prefixes around this one."""
     if prefix.parent_id is None:
         return []
-    around = tables.prefixes_around(prefix, to_int(prefix.network))
+    around = tables.prefixes_around(prefix.namespace_id, prefix.ip_version, to_int(prefix.network))
     return [row.id for row in around if row.length < prefix.prefix_length]
 
 

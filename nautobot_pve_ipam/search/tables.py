@@ -5,12 +5,11 @@ are integers here; `id`, `parent_id` and the like are primary keys as stored by 
 """
 
 # ruff: noqa: S608  (SQL composed of constants; values are parameters)
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Q
 from nautobot.ipam.models import IPAddressRange, Prefix
 
 from nautobot_pve_ipam.search.intervals import IPV4_BITS, IPV6_BITS, Interval, to_int, to_text
@@ -64,20 +63,14 @@ def possible_networks(address: int, ip_version: int, longer_than: int = -1) -> s
     return {address >> (bits - length) << (bits - length) for length in range(longer_than + 1, bits + 1)} or {address}
 
 
-def containing(address: int, ip_version: int, prefix: str = "") -> Q:
-    """Q: a prefix contains this address; `prefix` is the path to it, such as `prefix__`. Reads those rows only."""
-    networks = [to_text(network, ip_version) for network in possible_networks(address, ip_version)]
-    last = to_text(address, ip_version)
-    return Q(**{f"{prefix}ip_version": ip_version, f"{prefix}network__in": networks, f"{prefix}broadcast__gte": last})
-
-
 class Children:
     """The prefixes of one namespace and family that are longer than `longer_than`, by network and then by length."""
 
-    _SELECT = "SELECT id, network, broadcast, prefix_length, type FROM ipam_prefix"
-    _INSIDE = "WHERE namespace_id = %s AND ip_version = %s AND prefix_length > %s"
+    _COLUMNS = "id, network, broadcast, prefix_length, type"
+    _INSIDE = "namespace_id = %s AND ip_version = %s AND prefix_length > %s"
 
     def __init__(self, namespace_id: UUID, ip_version: int, longer_than: int) -> None:
+        self._namespace_id = namespace_id
         self._version = ip_version
         self._longer_than = longer_than
         self._inside = [database_id(namespace_id), ip_version, longer_than]
@@ -94,25 +87,29 @@ class Children:
 
     def _around(self, address: int) -> tuple[str, list[Any]]:
         networks = possible_networks(address, self._version, self._longer_than)
-        condition = f"network IN ({', '.join(['%s'] * len(networks))}) AND network < %s AND broadcast >= %s"
         begin = _packed(address, self._version)
-        return condition, [*(_packed(network, self._version) for network in networks), begin, begin]
+        return _at(
+            [(self._namespace_id, self._version, network) for network in networks],
+            self._COLUMNS,
+            "prefix_length > %s AND ipam_prefix.network < %s AND broadcast >= %s",
+            [self._longer_than, begin, begin],
+        )
 
     def _page(self, first: int, last: int, after: tuple[int, int], limit: int) -> tuple[str, list[Any]]:
-        condition = (
-            "network >= %s AND network <= %s AND (network > %s OR prefix_length > %s)"
-            " ORDER BY network, prefix_length LIMIT %s"
+        sql = (
+            f"SELECT {self._COLUMNS} FROM ipam_prefix WHERE {self._INSIDE} AND network >= %s AND network <= %s"
+            " AND (network > %s OR prefix_length > %s) ORDER BY network, prefix_length LIMIT %s"
         )
         begin, end, network = (_packed(address, self._version) for address in (first, last, after[0]))
-        return condition, [begin, end, network, after[1], limit]
+        return sql, [*self._inside, begin, end, network, after[1], limit]
 
-    def _read(self, *parts: tuple[str, list[Any]]) -> list[ChildRow]:
-        """The children that match any of the parts; each part is a condition and its parameters."""
-        sql = " UNION ALL ".join(f"({self._SELECT} {self._INSIDE} AND {condition})" for condition, _ in parts)
-        parameters = [value for _, own in parts for value in (*self._inside, *own)]
+    @staticmethod
+    def _read(*queries: tuple[str, list[Any]]) -> list[ChildRow]:
+        sql = " UNION ALL ".join(f"({query})" for query, _ in queries)
+        rows = _rows(sql, [value for _, values in queries for value in values])
         return [
             ChildRow(id_, _number(network), _number(broadcast), length, type_)
-            for id_, network, broadcast, length, type_ in _rows(sql, parameters)
+            for id_, network, broadcast, length, type_ in rows
         ]
 
 
@@ -244,10 +241,9 @@ def count_hosts(parent_id: DatabaseID, ip_version: int, first: int, last: int) -
     return int(_rows(sql, [parent_id, _packed(first, ip_version), _packed(last, ip_version)])[0][0])
 
 
-def prefixes_around(prefix: Prefix, host: int) -> list[AroundRow]:
-    """The prefixes in the namespace of `prefix` that contain `host`, including `prefix` if it still exists."""
-    condition, values = _around(prefix, host)
-    return [AroundRow(*row) for row in _rows(f"SELECT id, prefix_length, type FROM ipam_prefix {condition}", values)]
+def prefixes_around(namespace_id: UUID, ip_version: int, host: int) -> list[AroundRow]:
+    """The prefixes of a namespace that contain `host`."""
+    return [AroundRow(*row) for row in _rows(*_around("id, prefix_length, type", namespace_id, ip_version, host))]
 
 
 def hosts_in_use(prefix: Prefix, hosts: Sequence[int]) -> set[int]:
@@ -256,14 +252,27 @@ def hosts_in_use(prefix: Prefix, hosts: Sequence[int]) -> set[int]:
     return {_number(host) for (host,) in _rows(f"SELECT address.host {condition}", values)}
 
 
+def prefixes_at(places: Iterable[tuple[UUID, int, int]]) -> list[tuple[UUID, UUID, int, Interval]]:
+    """The prefixes with these network addresses, as (namespace ID, IP version, network address), and maybe some more.
+
+    As (ID, namespace ID, IP version, interval).
+    """
+    places = list(places)
+    if not places:
+        return []
+    rows = _rows(*_at(places, "id, namespace_id, ip_version, network, broadcast", "TRUE", []))
+    return [
+        (UUID(str(id_)), UUID(str(namespace_id)), version, (_number(network), _number(broadcast)))
+        for id_, namespace_id, version, network, broadcast in rows
+    ]
+
+
 def around_and_in_use(prefix: Prefix, hosts: Sequence[int]) -> tuple[list[AroundRow], set[int]]:
     """`prefixes_around` the first of `hosts`, and `hosts_in_use`; one query."""
-    around, of_around = _around(prefix, hosts[0])
+    columns = "0 AS is_address, id, prefix_length, type, network"
+    around, of_around = _around(columns, prefix.namespace_id, prefix.ip_version, hosts[0])
     with_host, of_hosts = _with_host(prefix, hosts)
-    sql = (
-        f"SELECT 0, id, prefix_length, type, network FROM ipam_prefix {around} UNION ALL"
-        f" SELECT 1, address.parent_id, address.mask_length, address.type, address.host {with_host}"
-    )
+    sql = f"{around} UNION ALL SELECT 1, address.parent_id, address.mask_length, address.type, address.host {with_host}"
     rows = _rows(sql, [*of_around, *of_hosts])
     return (
         [AroundRow(*row) for is_address, *row, _ in rows if not is_address],
@@ -271,14 +280,34 @@ def around_and_in_use(prefix: Prefix, hosts: Sequence[int]) -> tuple[list[Around
     )
 
 
-def _around(prefix: Prefix, host: int) -> tuple[str, list[Any]]:
-    """A condition for the prefixes around an address."""
-    version = prefix.ip_version
-    networks = possible_networks(host, version)
-    sql = "WHERE namespace_id = %s AND ip_version = %s"
-    sql += f" AND network IN ({', '.join(['%s'] * len(networks))}) AND broadcast >= %s"
-    packed = (_packed(address, version) for address in (*networks, host))
-    return sql, [database_id(prefix.namespace_id), version, *packed]
+def _around(columns: str, namespace_id: UUID, ip_version: int, host: int) -> tuple[str, list[Any]]:
+    """A query of the prefixes around an address, and its parameters."""
+    places = [(namespace_id, ip_version, network) for network in possible_networks(host, ip_version)]
+    return _at(places, columns, "broadcast >= %s", [_packed(host, ip_version)])
+
+
+def _at(
+    places: Iterable[tuple[UUID, int, int]], columns: str, condition: str, values: Sequence[Any]
+) -> tuple[str, list[Any]]:
+    """A query of the prefixes in these places, as (namespace ID, IP version, network address), that meet a condition
+    with these values, and its parameters. It looks each place up in an index.
+
+    MySQL finds those that have the namespace of one place, and the network address of another, too.
+    """
+    namespaces = [database_id(namespace_id) for namespace_id, _, _ in places]
+    networks = [_packed(network, version) for _, version, network in places]
+    if connection.vendor == "mysql":
+        return (
+            f"SELECT {columns} FROM ipam_prefix WHERE namespace_id IN %s AND network IN %s AND {condition}",
+            [list(set(namespaces)), list(set(networks)), *values],
+        )
+    # OFFSET 0 makes PostgreSQL do so. It would rather read a whole namespace of some hundred prefixes.
+    return (
+        "SELECT found.* FROM unnest(%s::uuid[], %s::bytea[]) AS place (namespace_id, network), LATERAL"
+        f" (SELECT {columns} FROM ipam_prefix WHERE ipam_prefix.namespace_id = place.namespace_id"
+        f" AND ipam_prefix.network = place.network AND {condition} OFFSET 0) AS found",
+        [namespaces, networks, *values],
+    )
 
 
 def _with_host(prefix: Prefix, hosts: Sequence[int]) -> tuple[str, list[Any]]:

@@ -145,38 +145,35 @@ def delete_address(caller: Caller, ip: netaddr.IPAddress, precondition: Precondi
         found = address_in(caller.namespace, ip)
         if found is None:
             return
-        own = caller.allocations().filter(ip_address=found).first()
-        if own is not None:
-            require(caller.user, "delete", own.ip_address)
+        own = getattr(found, "pve_allocation", None)
+        if own is not None and caller.owns(own):
+            require(caller.user, "delete", found)
             precondition.check(own, caller.user, Guest())
             release(own, user=caller.user)
         elif not _shares_gateway(caller, found):
-            whose = getattr(found, "pve_allocation", None)
             raise NotOurs(
                 f"address {found} in namespace {caller.namespace} "
-                + (f"is held by {holder(whose, caller.user)}" if whose else "was not created by PVE")
+                + (f"is held by {holder(own, caller.user)}" if own else "was not created by PVE")
                 + ": not ours to delete"
             )
 
 
 def find_address(caller: Caller, ip: netaddr.IPAddress) -> Allocation:
     """The caller's allocation of that address. Raises Missing."""
-    if found := caller.only_visible(caller.allocations()).filter(ip_address__host=str(ip)).first():
-        return found
+    if found := caller.only_visible(caller.allocations(ip_address__host=str(ip))):
+        return found[0]
     raise Missing(f"address {ip} is not held in namespace {caller.namespace}, or you may not view it")
 
 
 def find_by_mac(caller: Caller, mac: str) -> list[Allocation]:
     """The caller's guest allocations for that MAC, IPv4 first, in ascending order."""
-    own = caller.only_visible(caller.allocations()).filter(mac=mac, is_gateway=False)
-    return list(own.order_by("ip_address__ip_version", "ip_address__host"))
+    return caller.only_visible(caller.allocations(mac=mac, is_gateway=False))
 
 
 def _own(caller: Caller, ip: netaddr.IPAddress) -> Allocation:
-    allocation = caller.allocations().filter(ip_address__host=str(ip)).first()
-    if allocation is None:
-        raise Missing(f"address {ip} is not held in namespace {caller.namespace}")
-    return allocation
+    if found := caller.allocations(ip_address__host=str(ip)):
+        return found[0]
+    raise Missing(f"address {ip} is not held in namespace {caller.namespace}")
 
 
 def _home(caller: Caller, ip: netaddr.IPAddress, own_subnet_only: bool) -> tuple[Prefix, SDNSubnet | None]:
@@ -185,8 +182,8 @@ def _home(caller: Caller, ip: netaddr.IPAddress, own_subnet_only: bool) -> tuple
         return record.prefix, record
     if not (caller.zone or caller.cluster or own_subnet_only):
         visible = Prefix.objects.restrict(caller.user, "view").select_related("namespace")
-        prefixes = visible.filter(tables.containing(int(ip), ip.version), namespace=caller.namespace)
-        if prefix := prefixes.order_by("-prefix_length").first():
+        around = [row.id for row in tables.prefixes_around(caller.namespace.pk, ip.version, int(ip))]
+        for prefix in visible.filter(pk__in=around).order_by("-prefix_length"):
             return prefix, None
     where = f"zone {caller.zone}" if caller.zone else f"namespace {caller.namespace}"
     raise Missing(f"{where} has no subnet containing address {ip}")
@@ -201,14 +198,14 @@ def _check_usable(prefix: Prefix, ip: netaddr.IPAddress) -> None:
 
 def address_in(namespace: Namespace, ip: netaddr.IPAddress) -> IPAddress | None:
     """The core address of a namespace, whatever its parent, with its allocation."""
-    found = IPAddress.objects.filter(parent__namespace=namespace, host=str(ip))
-    return found.select_related("status", "parent__namespace", "pve_allocation__subnet__vnet__zone__cluster").first()
+    found = IPAddress.objects.filter(parent__namespace=namespace, host=str(ip)).order_by()
+    related = ("status", "parent__namespace", "pve_allocation__subnet__vnet__zone__cluster")
+    return next(iter(found.select_related(*related)), None)
 
 
 def _check_is_no_gateway(namespace: Namespace, ip: netaddr.IPAddress) -> None:
-    around = tables.containing(int(ip), ip.version, "prefix__")
-    records = SDNSubnet.objects.filter(around, prefix__namespace=namespace, gateway=str(ip))
-    if record := records.select_related("prefix").first():
+    around = [row.id for row in tables.prefixes_around(namespace.pk, ip.version, int(ip))]
+    for record in SDNSubnet.objects.filter(prefix__in=around, gateway=str(ip)).select_related("prefix"):
         raise AddressTaken(f"address {ip} is the gateway of subnet {record.prefix} in namespace {namespace}")
 
 
@@ -216,7 +213,7 @@ def _hold_again(address: IPAddress, guest: Guest, caller: Caller) -> Held:
     """Handle an address that has an allocation: the caller's own for the same guest, a shared gateway, or taken."""
     allocation, subnet = address.pve_allocation, caller.subnet
     same_gateway = guest.is_gateway and allocation.is_gateway
-    if caller.allocations().filter(pk=allocation.pk).exists():
+    if caller.owns(allocation):
         if same_gateway or (not guest.is_gateway and not allocation.is_gateway and _same_guest(allocation, guest)):
             confirmed = confirm(allocation, guest, caller)
             require(caller.user, "add", address)
@@ -255,10 +252,10 @@ def holder(allocation: Allocation, user: Any) -> str:
 
 
 def _check_mac_is_free(caller: Caller, prefix: Prefix, ip: netaddr.IPAddress, mac: str) -> None:
-    held = caller.allocations_in(prefix).filter(mac=mac, is_gateway=False)
-    if other := held.exclude(ip_address__host=str(ip)).first():
-        named = other.ip_address if is_visible(caller.user, other.ip_address) else "an address"
-        raise Conflict(f"mac {mac} already holds {named} in {prefix.prefix}", field="mac")
+    for held in caller.allocations_in(prefix, mac=mac, is_gateway=False):
+        if held.ip_address.host != str(ip):
+            named = held.ip_address if is_visible(caller.user, held.ip_address) else "an address"
+            raise Conflict(f"mac {mac} already holds {named} in {prefix.prefix}", field="mac")
 
 
 def _adopt(address: IPAddress, guest: Guest, caller: Caller, adopt: bool) -> Held:

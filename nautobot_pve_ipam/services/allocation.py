@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
-from django.db.models import ProtectedError, Q, QuerySet
+from django.db.models import ProtectedError, QuerySet
 from django.utils import timezone
 from nautobot.ipam.choices import IPAddressTypeChoices, PrefixTypeChoices
 from nautobot.ipam.models import IPAddress, Prefix
@@ -24,7 +24,7 @@ from nautobot_pve_ipam.errors import Conflict, InvalidRequest, Missing, NoFreeAd
 from nautobot_pve_ipam.models import Allocation, SDNSubnet
 from nautobot_pve_ipam.permissions import is_visible, require
 from nautobot_pve_ipam.search import occupancy, tables
-from nautobot_pve_ipam.search.intervals import Interval, to_text
+from nautobot_pve_ipam.search.intervals import Interval, to_int, to_text
 from nautobot_pve_ipam.search.search import Search
 from nautobot_pve_ipam.services import guard, idempotency
 from nautobot_pve_ipam.services.callers import Caller
@@ -286,13 +286,11 @@ def _allocation_of_mac(search: Search, mac: str, caller: Caller) -> Allocation |
     """The caller's allocation for a guest's MAC that it is given back."""
     if not tables.is_known_mac(mac):  # the usual case, a new guest: skip the expensive query
         return None
-    found = caller.allocations_in(search.prefix).filter(mac=mac, is_gateway=False)
+    found = caller.allocations_in(search.prefix, mac=mac, is_gateway=False)
     if search.bounds and not (caller.cluster or caller.zone):
-        version, inside = search.prefix.ip_version, Q()
-        for start, end in search.bounds:
-            inside |= Q(ip_address__host__gte=to_text(start, version), ip_address__host__lte=to_text(end, version))
-        found = found.filter(inside)
-    return found.order_by("ip_address__host").first()
+        hosts = {allocation.pk: to_int(allocation.ip_address.host) for allocation in found}
+        found = [one for one in found if any(start <= hosts[one.pk] <= end for start, end in search.bounds)]
+    return found[0] if found else None
 
 
 Made_co = TypeVar("Made_co", covariant=True)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import netaddr
-from django.db.models import Exists, OuterRef, Q, QuerySet
-from nautobot.ipam.choices import PrefixTypeChoices
-from nautobot.ipam.models import IPAddress, Namespace, Prefix
+from django.db.models import Q, QuerySet
+from nautobot.ipam.models import Namespace, Prefix
 
 from nautobot_pve_ipam.core_internals import is_unrestricted
 from nautobot_pve_ipam.errors import Conflict, Forbidden, Missing
 from nautobot_pve_ipam.models import Allocation, PVECluster, SDNSubnet, SDNZone
-from nautobot_pve_ipam.search.tables import containing, is_sdn_subnet
+from nautobot_pve_ipam.permissions import permitted
+from nautobot_pve_ipam.search.intervals import to_int
+from nautobot_pve_ipam.search.occupancy import homes
+from nautobot_pve_ipam.search.tables import DatabaseID, database_id, is_sdn_subnet, prefixes_around, prefixes_at
 
 RELATED = ("ip_address__status", "ip_address__parent__namespace", "subnet__vnet__zone__cluster")
 
@@ -72,7 +75,7 @@ class Caller:
         if not any(record.vnet.zone.cluster and record.vnet.zone.cluster.user_id == self.user.pk for record in found):
             self.checked()
         try:
-            record = self._only(found)
+            record = self.first_of(found)
         except Conflict:
             if self.cluster or self.zone:
                 raise
@@ -85,7 +88,7 @@ class Caller:
 
     def record_of(self, prefix: Prefix) -> SDNSubnet | None:
         """The caller's record of `prefix`. Raises Conflict if there are several: only the zone can tell them apart."""
-        return self._only(self._records_of(prefix))
+        return self.first_of(self._records_of(prefix))
 
     def _records_of(self, prefix: Prefix) -> list[SDNSubnet]:
         found = list(self.subnets().filter(prefix=prefix).select_related("vnet__zone__cluster").order_by()[:2])
@@ -98,14 +101,18 @@ class Caller:
 
     def subnet_around(self, ip: netaddr.IPAddress) -> SDNSubnet | None:
         """The caller's smallest subnet containing an address, if its user may view the prefix. Raises Conflict."""
-        around = self.visible_subnets().filter(containing(int(ip), ip.version, "prefix__"))
-        return self.first_of(around.order_by("-prefix__prefix_length"))
+        around = [row.id for row in prefixes_around(self.namespace.pk, ip.version, int(ip))]
+        return self.first_of(self.visible_subnets().filter(prefix__in=around).order_by("-prefix__prefix_length"))
 
-    def first_of(self, records: QuerySet[SDNSubnet]) -> SDNSubnet | None:
-        """The first of the caller's ordered records. Raises Conflict if the next one is of the same prefix."""
-        return self._only(list(records[:2]))
+    def subnets_at(self, network: netaddr.IPAddress) -> QuerySet[SDNSubnet]:
+        """The caller's subnets that begin at this address, largest first, if its user may view their prefixes."""
+        ids = [id_ for id_, *_ in prefixes_at([(self.namespace.pk, network.version, int(network))])]
+        return self.visible_subnets().filter(prefix__in=ids).order_by("prefix__prefix_length")
 
-    def _only(self, records: list[SDNSubnet]) -> SDNSubnet | None:
+    def first_of(self, records: Iterable[SDNSubnet]) -> SDNSubnet | None:
+        """The first of the caller's ordered records, which are few. Raises Conflict if the next one is of the same
+        prefix.
+        """
         first, second = (*records, None, None)[:2]
         if first and second and first.prefix_id == second.prefix_id:
             raise Conflict(self._has("several subnets", first.prefix))
@@ -123,40 +130,56 @@ class Caller:
         own = SDNSubnet.objects.filter(prefix__namespace=self.namespace, vnet__zone__cluster__name=self.cluster)
         return own.filter(vnet__zone__name=self.zone) if self.zone else own
 
-    def allocations(self) -> QuerySet[Allocation]:
-        """The caller's own allocations: those of its subnets, and those inside its subnets that have no subnet set.
+    def allocations(self, **which: Any) -> list[Allocation]:
+        """The caller's own allocations that match, by address. `which` is one address, MAC or ID, so they are few.
 
-        A caller without cluster and zone owns all allocations without a subnet: most likely it created them.
+        Own are those of its subnets, and those inside its subnets that have no subnet set. A caller without cluster and
+        zone owns all allocations without a subnet: most likely it created them.
         """
-        return self._allocations(self._own())
+        return [found for found in self._allocations(which) if self.owns(found)]
 
-    def allocations_in(self, prefix: Prefix) -> QuerySet[Allocation]:
-        """The caller's own allocations of a subnet. If one has a subnet set, that counts, wherever it lies by now."""
-        return self.allocations().filter(Q(subnet__prefix=prefix) | _loose_in(Prefix.objects.filter(pk=prefix.pk)))
+    def allocations_in(self, prefix: Prefix, **which: Any) -> list[Allocation]:
+        """Those of a subnet. If an allocation has a subnet set, that counts, wherever its address lies by now."""
+        id_ = database_id(prefix.pk)
+        return [
+            found
+            for found in self.allocations(**which)
+            if (found.subnet.prefix_id == prefix.pk if found.subnet else id_ in _homes(found))
+        ]
 
-    def visible_allocations(self) -> QuerySet[Allocation]:
-        """The caller's own allocations, and the gateways that its subnets share with another cluster, as far as the
-        user may view their addresses.
-        """
-        shared = Exists(self.subnets().filter(prefix=OuterRef("subnet__prefix")))
-        return self.only_visible(self._allocations(self._own() | Q(shared, is_gateway=True)))
+    def visible_allocations(self, **which: Any) -> list[Allocation]:
+        """Those whose addresses the user may view, and such gateways that its subnets share with another cluster."""
+        return self.only_visible(
+            [found for found in self._allocations(which) if self.owns(found) or self._shares(found)]
+        )
 
-    def only_visible(self, allocations: QuerySet[Allocation]) -> QuerySet[Allocation]:
+    def only_visible(self, allocations: Sequence[Allocation]) -> list[Allocation]:
         """Those of the allocations whose addresses the user may view."""
-        visible = IPAddress.objects.restrict(self.user, "view")
-        return allocations if is_unrestricted(visible) else allocations.filter(ip_address__in=visible)
+        visible = permitted(self.user, "view", [found.ip_address for found in allocations]) if allocations else ()
+        return [found for found in allocations if found.ip_address_id in visible]
 
-    def _allocations(self, which: Q) -> QuerySet[Allocation]:
-        inside = Allocation.objects.filter(which, ip_address__parent__namespace=self.namespace)
+    def owns(self, allocation: Allocation) -> bool:
+        """Whether an allocation of the namespace is the caller's; see `allocations`."""
+        if allocation.subnet is None:
+            return not (self.cluster or self.zone) or self._has_subnet_on(_homes(allocation))
+        zone = allocation.subnet.vnet.zone
+        return self.cluster == (zone.cluster and zone.cluster.name) and (not self.zone or self.zone == zone.name)
+
+    def _shares(self, allocation: Allocation) -> bool:
+        """Whether an allocation is the gateway of one of the caller's subnets, but held by another cluster's."""
+        return bool(allocation.is_gateway and allocation.subnet) and self._has_subnet_on([allocation.subnet.prefix_id])
+
+    def _has_subnet_on(self, prefix_ids: Sequence[Any]) -> bool:
+        return bool(self.subnets().filter(prefix__in=prefix_ids).order_by().values_list("pk"))
+
+    def _allocations(self, which: dict[str, Any]) -> QuerySet[Allocation]:
+        """All allocations of the namespace that match.
+
+        Whose they are is looked up afterwards. Asked for both at once, the database might begin with all that are the
+        caller's.
+        """
+        inside = Allocation.objects.filter(**which, ip_address__parent__namespace=self.namespace)
         return inside.select_related(*RELATED)
-
-    def _own(self) -> Q:
-        if not (self.cluster or self.zone):
-            return Q(subnet=None) | Q(subnet__vnet__zone__cluster=None)
-        own = Q(subnet__isnull=False, subnet__vnet__zone__cluster__name=self.cluster)
-        if self.zone:
-            own &= Q(subnet__vnet__zone__name=self.zone)
-        return own | _loose_in(Prefix.objects.filter(sdn_subnets__in=self.subnets()))
 
     def stranger(self) -> str | None:
         """A sentence if zones of the namespace belong to others, but none to the caller's cluster; None otherwise.
@@ -191,18 +214,7 @@ class Caller:
         return f"{whose} has {what} {prefix.prefix} in namespace {self.namespace.name}"
 
 
-def _loose_in(prefixes: QuerySet[Prefix]) -> Q:
-    """Q: the allocation has no subnet, and its address lies in one of the prefixes, but in no child network of it.
-
-    By the address itself: core sometimes leaves it on another parent than the closest.
-    """
-    family, host = OuterRef("ip_address__ip_version"), OuterRef("ip_address__host")
-    around = prefixes.filter(ip_version=family, network__lte=host, broadcast__gte=host)
-    child = Prefix.objects.exclude(type=PrefixTypeChoices.TYPE_POOL).filter(
-        namespace=OuterRef("namespace"),
-        ip_version=OuterRef("ip_version"),
-        prefix_length__gt=OuterRef("prefix_length"),
-        network__lte=OuterRef(host),
-        broadcast__gte=OuterRef(host),
-    )
-    return Q(subnet=None) & Q(Exists(around.filter(~Exists(child))))
+def _homes(allocation: Allocation) -> list[DatabaseID]:
+    """The IDs of the prefixes in whose subnet an allocation lies if it has none set."""
+    address = allocation.ip_address
+    return homes(address.parent.namespace_id, address.ip_version, to_int(address.host))

@@ -42,8 +42,9 @@ def check(address: IPAddress, user: Any) -> None:
     """
     if not _comes(address) or getattr(address, "pve_ipam_chosen", False) or not is_on():
         return
-    parents = [row.id for row in tables.prefixes_around(address.parent, to_int(address.host))]
-    found = tables.sdn_ranges_around(parents, address.ip_version, to_int(address.host))
+    version, host = address.ip_version, to_int(address.host)
+    parents = [row.id for row in tables.prefixes_around(address.parent.namespace_id, version, host)]
+    found = tables.sdn_ranges_around(parents, version, host)
     if not found or _stays_in_namespace(address):
         return
     try:

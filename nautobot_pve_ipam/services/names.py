@@ -18,8 +18,8 @@ SECONDS = 3600
 def known_name(caller: Caller, mac: str) -> str:
     """The name under which this MAC holds other addresses of the caller, or held one until recently; may be empty."""
     if tables.is_known_mac(mac):
-        held = caller.allocations().filter(mac=mac, is_gateway=False).exclude(hostname="")
-        if name := held.values_list("hostname", flat=True).first():
+        held = caller.allocations(mac=mac, is_gateway=False)
+        if name := next((found.hostname for found in held if found.hostname), None):
             return str(name)
     return str(cache.get(_key(caller.namespace.pk, caller.cluster, mac), ""))
 

@@ -12,7 +12,8 @@ from typing import Any, Final
 import netaddr
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from nautobot.ipam.choices import PrefixTypeChoices
 from nautobot.ipam.models import IPAddressRange, Namespace, Prefix
 
 from nautobot_pve_ipam.errors import AddressTaken, Conflict, Forbidden, InvalidRequest, SubnetNotEmpty, rejection
@@ -20,7 +21,7 @@ from nautobot_pve_ipam.models import Allocation, PVECluster, SDNDHCPRange, SDNSu
 from nautobot_pve_ipam.permissions import is_visible, require
 from nautobot_pve_ipam.search.intervals import Interval, to_text, usable
 from nautobot_pve_ipam.search.occupancy import territory
-from nautobot_pve_ipam.search.tables import containing, database_id
+from nautobot_pve_ipam.search.tables import database_id, prefixes_around
 from nautobot_pve_ipam.services.addresses import address_in, holder
 from nautobot_pve_ipam.services.allocation import delete, release
 from nautobot_pve_ipam.services.callers import Caller
@@ -99,16 +100,17 @@ def delete_subnet(record: SDNSubnet, *, user: Any, take_back: bool = False) -> N
         if not SDNSubnet.objects.filter(pk=record.pk).exists():
             return  # deleted by a concurrent request
         require(user, "delete", record)
-        if guest := _any(guests_in(record, user)):
+        if guest := guest_in(record, user):
             held = guest.ip_address if is_visible(user, guest.ip_address) else "an address"
             raise SubnetNotEmpty(f"subnet {prefix} is not empty: a guest holds {held}")
         others = SDNSubnet.objects.filter(prefix=prefix).exclude(pk=record.pk)
         deletes_prefix = not record.adopted and not others.exists()
         keeps_addresses = deletes_prefix and not (take_back and prefix.parent_id)
-        if keeps_addresses and (foreign := _any(prefix.get_all_ips().exclude(pve_allocation__subnet=record))):
+        others_addresses = prefix.get_all_ips().exclude(pve_allocation__subnet=record).order_by("host")
+        if keeps_addresses and (foreign := _any(others_addresses)):
             held = foreign if is_visible(user, foreign) else "an address"
             raise SubnetNotEmpty(f"subnet {prefix} still holds {held}, which this PVE did not create")
-        for gateway in record.allocations.select_related("ip_address"):
+        for gateway in record.allocations.filter(is_gateway=True).select_related("ip_address"):
             release(gateway, user=user)
         for link in record.dhcp_range_links.select_related("ip_address_range"):
             _let_go_of_range(link, user)
@@ -118,10 +120,37 @@ def delete_subnet(record: SDNSubnet, *, user: Any, take_back: bool = False) -> N
             delete(prefix, "prefix", user=user)
 
 
-def guests_in(record: SDNSubnet, user: Any) -> QuerySet[Allocation]:
-    """Whatever is held in a subnet but gateways, and guests that have lost it: it was deleted and made anew."""
-    held = Caller.in_subnet(user, record).allocations_in(record.prefix).filter(is_gateway=False)
-    return held.filter(Q(subnet=record) | Q(mac__gt="") | Q(vmid__isnull=False))
+def guest_in(record: SDNSubnet, user: Any) -> Allocation | None:
+    """Any allocation of a subnet but gateways, or any guest that has lost it: it was deleted and made anew."""
+    guest = Q(mac__gt="") | Q(vmid__isnull=False)
+    others = Caller.in_subnet(user, record).subnets().filter(prefix=record.prefix).exclude(pk=record.pk).order_by()
+    lost = [*(_held_in(other) for other in others), _held_without_subnet_in(record.prefix)]
+    found = map(_any, (_held_in(record), *(held.filter(guest) for held in lost)))
+    return next((one for one in found if one), None)
+
+
+def _held_in(record: SDNSubnet) -> QuerySet[Allocation]:
+    """The allocations of a subnet but gateways, in the order of an index."""
+    return record.allocations.filter(is_gateway=False).order_by("ip_address_id")
+
+
+def _held_without_subnet_in(prefix: Prefix) -> QuerySet[Allocation]:
+    """The allocations without a subnet whose addresses lie in a prefix, but in no child network of it; by address."""
+    child = Prefix.objects.exclude(type=PrefixTypeChoices.TYPE_POOL).filter(
+        namespace=prefix.namespace,
+        ip_version=prefix.ip_version,
+        prefix_length__gt=prefix.prefix_length,
+        network__gte=prefix.network,
+        network__lte=OuterRef("ip_address__host"),
+        broadcast__gte=OuterRef("ip_address__host"),
+    )
+    inside = Allocation.objects.filter(
+        ip_address__parent__namespace=prefix.namespace,
+        ip_address__ip_version=prefix.ip_version,
+        ip_address__host__gte=prefix.network,
+        ip_address__host__lte=prefix.broadcast,
+    )
+    return inside.filter(~Exists(child), subnet=None, is_gateway=False).order_by("ip_address__host")
 
 
 def check_deletion(record: SDNSubnet, *, user: Any) -> None:
@@ -147,7 +176,7 @@ def learn_gateway(record: SDNSubnet, gateway: str | None, vnet_name: str | None 
             vnet = SDNVNet.objects.filter(zone=placeholder.zone, name=vnet_name).first()
             record.vnet = vnet or _made(SDNVNet(zone=placeholder.zone, name=vnet_name), user)
         _changed(record, user)
-        if placeholder and not placeholder.subnets.exists():
+        if placeholder and not _any(placeholder.subnets.order_by("prefix_id")):
             placeholder.delete()
 
 
@@ -240,7 +269,7 @@ def _check_overlap(namespace: Namespace, network: netaddr.IPNetwork, vnet: SDNVN
     known = SDNSubnet.objects.filter(prefix__namespace=namespace, prefix__ip_version=network.version)
     known = known.select_related("prefix", "vnet__zone__cluster")
     # Two queries, because one for both would read every subnet of the namespace.
-    around = known.filter(containing(network.first, network.version, "prefix__"))
+    around = known.filter(prefix__in=[row.id for row in prefixes_around(namespace.pk, network.version, network.first)])
     inside = known.filter(prefix__network__gte=first, prefix__network__lte=last)
     for other in chain(around, inside):
         same = other.prefix.prefix_length == network.prefixlen
@@ -342,8 +371,8 @@ def _saved(thing: Any, facts: dict[str, Any], user: Any) -> Any:
 
 
 def _any(queryset: Any) -> Any:
-    """Any one of its objects, or None: to find the first one would read them all."""
-    return next(iter(queryset.order_by()[:1]), None)
+    """Any one of its objects, or None. Without an order that an index has, the database might read a whole table."""
+    return next(iter(queryset[:1]), None)
 
 
 def _made(thing: Any, user: Any) -> Any:

@@ -105,7 +105,7 @@ def test_prefixes_and_ranges_around_an_address(tables):
         [dhcp(10, 20, prefix, role=role), dhcp(30, 40, prefix), dhcp(300, 310, pool, role=role)]
     )
     for host, lengths, dhcp_starts in ((15, [16], [10]), (25, [16], []), (35, [16], []), (305, [16, 24], [300])):
-        around = prefixes_around(prefix, V4 + host)
+        around = prefixes_around(prefix.namespace_id, 4, V4 + host)
         assert sorted(row.length for row in around) == lengths
         found = occupancy.dhcp_intervals([row.id for row in around], 4, V4 + host, V4 + host, "DHCP")
         assert [start - V4 for start, end in found if end >= V4 + host] == dhcp_starts
