@@ -2,10 +2,11 @@
 
 import copy
 import json
+import re
 from collections import UserDict
 from contextlib import contextmanager
 from types import SimpleNamespace
-from unittest.mock import PropertyMock, patch
+from unittest.mock import Mock, PropertyMock, patch
 
 import pytest
 from django.conf import settings
@@ -16,7 +17,10 @@ from django.db.models.signals import post_save
 from django.test.utils import CaptureQueriesContext
 from nautobot.apps.api import get_serializer_for_model
 from nautobot.apps.change_logging import web_request_context
-from nautobot.extras.models import CustomField, ObjectChange, Tag
+from nautobot.core import events
+from nautobot.core.utils import cache as core_cache
+from nautobot.extras import context_managers
+from nautobot.extras.models import CustomField, Job, JobHook, JobQueue, ObjectChange, Tag, Webhook
 from nautobot.ipam.models import VRF, IPAddress, Prefix
 from rest_framework.request import Request
 from rest_framework.serializers import BaseSerializer, Serializer
@@ -191,6 +195,62 @@ def test_nothing_is_left_on_an_object(count, api_client, prefix):
         assert "_prefetched_objects_cache" not in vars(address.parent)
 
 
+@contextmanager
+def announced():
+    """A list of what Nautobot looks for a listener for, after a response."""
+    found = []
+    look = context_managers.enqueue_webhooks
+
+    def note(entry, **more):
+        found.append(entry)
+        return look(entry, **more)
+
+    with patch.object(context_managers, "enqueue_webhooks", note):
+        yield found
+
+
+def listen_by(kind, model):
+    """A webhook or job hook for new objects of this model."""
+    if kind is Webhook:
+        hook = Webhook(name="hook", type_create=True, payload_url="https://hook.example.com/", http_method="POST")
+    else:
+        queue, _ = JobQueue.objects.get_or_create(name="default", defaults={"queue_type": "celery"})
+        names = {"name": "hook", "module_name": "hook", "job_class_name": "Hook", "grouping": "hooks"}
+        hook = JobHook(name="hook", job=Job.objects.create(**names, default_job_queue=queue), type_create=True)
+    hook.save()
+    hook.content_types.add(ContentType.objects.get_for_model(model))
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_nothing_is_announced_if_nobody_listens(count, api_client, admin, prefix):
+    listen_by(Webhook, Prefix)
+    with announced() as entries, CaptureQueriesContext(connection) as queries:
+        ids = post(api_client, prefix, count)
+    assert entries == []
+    reads = [query["sql"] for query in queries if re.search(r"FROM .?extras_objectchange\b", query["sql"])]
+    assert len(reads) == 2
+    check(ids, admin)
+
+
+@pytest.mark.parametrize("kind", [Webhook, JobHook])
+@pytest.mark.parametrize("model", [IPAddress, Allocation])
+def test_all_is_announced_if_anybody_listens_to_any_of_it(model, kind, api_client, prefix):
+    listen_by(kind, model)
+    with announced() as entries:
+        post(api_client, prefix, 3)
+    assert len(entries) == 6
+
+
+def test_all_is_announced_if_there_is_an_event_broker(api_client, prefix):
+    broker = Mock(include_topics=["*"], exclude_topics=[])
+    with patch.object(events, "_EVENT_BROKERS", [broker]):
+        post(api_client, prefix, 1)
+    assert sorted(call.kwargs["topic"] for call in broker.publish.call_args_list) == [
+        "nautobot.create.ipam.ipaddress",
+        "nautobot.create.nautobot_pve_ipam.allocation",
+    ]
+
+
 def test_without_a_change_log_nothing_is_set_on_an_object(prefix):
     address = IPAddress(address="10.0.0.9/24", namespace=prefix.namespace)
     core_internals.log_cheaply(address)
@@ -224,10 +284,19 @@ def without_declared_fields():
         yield
 
 
+def test_what_nautobot_looks_up_is_fetched_at_once(api_client, prefix):
+    post(api_client, prefix, 1)
+    with patch.object(core_cache, "cache", Mock(wraps=core_cache.cache)) as redis:
+        post(api_client, prefix, 1, mac="BC:24:11:00:01:00")
+    assert redis.get.call_args_list == []
+
+
 REMOVED = {
+    "cache for one request": lambda: without("nautobot.core.utils.cache", "get_request_cache"),
     "change context": lambda: without("nautobot.extras.signals", "change_context_state"),
     "deferred change log": lambda: patch.object(core_internals, "_DEFERRAL", ("elsewhere",)),
     "core's entry": lambda: without("nautobot.extras.models", "ChangeLoggedModel", "to_objectchange"),
+    "event brokers": lambda: without("nautobot.core.events", "_EVENT_BROKERS"),
     "length of a representation": lambda: without("nautobot.extras.constants", "CHANGELOG_MAX_OBJECT_REPR"),
     "kept serializers": lambda: patch.object(core_internals._Serializers, "of", side_effect=TypeError),
     "cache of prefetched objects": lambda: patch.object(core_internals, "_set_prefetched", side_effect=TypeError),

@@ -4,7 +4,9 @@ May import the rest of api, services, search and models.
 """
 
 import re
+from contextlib import suppress
 
+from django.db import DatabaseError
 from nautobot.core.api.views import NautobotAPIVersionMixin
 from nautobot.users.models import Token
 from rest_framework import exceptions
@@ -14,7 +16,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from nautobot_pve_ipam.api.answers import as_error
-from nautobot_pve_ipam.core_internals import hang_answer
+from nautobot_pve_ipam.core_internals import hang_answer, spare_announcements
 from nautobot_pve_ipam.errors import Forbidden, InvalidRequest, Unavailable, one_line, quoted
 
 #: Enough for a thousand addresses with descriptions.
@@ -69,6 +71,9 @@ class PVEIPAMView(NautobotAPIVersionMixin, APIView):
         if request.method == "HEAD":
             response.add_post_render_callback(without_body)
         hang_answer(request, response)  # for OutOfReachMiddleware
+        if request.method not in SAFE_METHODS and not response.exception:
+            with suppress(DatabaseError):  # the work is done; whatever comes next may fail the same way
+                spare_announcements()
         return response
 
     def handle_exception(self, exc):

@@ -19,7 +19,7 @@ from nautobot.ipam.choices import IPAddressTypeChoices, PrefixTypeChoices
 from nautobot.ipam.models import IPAddress, Prefix
 from prometheus_client import Counter
 
-from nautobot_pve_ipam.core_internals import know_parent, log_cheaply, log_together
+from nautobot_pve_ipam.core_internals import know_parent, log_cheaply, log_together, look_up_at_once
 from nautobot_pve_ipam.errors import Conflict, InvalidRequest, Missing, NoFreeAddress, rejection
 from nautobot_pve_ipam.models import Allocation, SDNSubnet
 from nautobot_pve_ipam.permissions import is_visible, require
@@ -110,7 +110,7 @@ def allocate(
     territories = {tables.database_id(occupancy.territory(search.prefix).pk)}
     while True:
         try:
-            with locked_transaction() as locks, log_together():
+            with locked_transaction() as locks, look_up_at_once(), log_together():
                 if key:
                     locks.wait("idempotency-key", user.pk, key)
                     if given := idempotency.addresses_given(user, key, request_digest):
@@ -154,7 +154,7 @@ def take(prefix: Prefix, host: int, wanted: Wanted, locks: Locks, *, caller: Cal
     Raises Forbidden as `allocate` does, IntegrityError or ValidationError if the address already exists or Nautobot
     rejects it.
     """
-    with transaction.atomic(), log_together():
+    with transaction.atomic(), look_up_at_once(), log_together():
         maker = _Maker(prefix, caller.subnet, locks, by_hook=True)
         maker.look_around([host])
         held = maker.make(host, replace(wanted, guest=with_known_name(wanted.guest, caller)))

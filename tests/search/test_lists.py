@@ -13,8 +13,8 @@ from tests.search.fill import Ground
 pytestmark = pytest.mark.django_db
 
 #: A savepoint and its release, core's checks for an exclusive range and a duplicate, the inserts of address and
-#: allocation; and for each of these two, Nautobot rereads the change and looks for webhooks and job hooks.
-QUERIES_PER_ADDRESS = 6 + 2 * 3
+#: allocation.
+QUERIES_PER_ADDRESS = 6
 #: MySQL's locks are taken and released one by one.
 LOCK_QUERIES = {"postgresql": 0, "mysql": 2}
 #: Queries for each further window of the search: children, ranges, addresses, locks, enclosing prefixes.
