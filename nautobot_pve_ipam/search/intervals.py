@@ -81,7 +81,7 @@ def runs(hosts: Iterable[int]) -> Iterator[Interval]:
 
 def merged(*ordered: Iterable[Interval]) -> Iterator[Interval]:
     """Merge several ordered streams of intervals into one."""
-    return heapq.merge(*ordered)
+    return iter(ordered[0]) if len(ordered) == 1 else heapq.merge(*ordered)
 
 
 def skipping(free: Iterable[Interval], offset: int) -> Iterator[Interval]:

@@ -28,7 +28,7 @@ PAGE_MAX = 1024
 #: After a page without a gap, assume a dense stretch and let the database count this many addresses at once...
 DENSE_STEP = 1024
 #: ... and at most this many.
-DENSE_STEP_MAX = 65536
+DENSE_STEP_MAX = 262144
 
 
 def span(prefix: Prefix) -> Interval:
@@ -94,8 +94,8 @@ def free_intervals(
     addresses_of = lru_cache(IPV6_BITS)(lambda owners: taken(prefix.ip_version, (*outside, *owners)))
     for begin, until in growing(first, last, WINDOW, WINDOW_GROWTH):
         for start, end, owners in regions(prefix, begin, until, into_networks=into_networks):
-            ranges = (ranges_of(owner).between(start, end, until) for owner in owners)
-            for low, high in gaps(start, end, merged(exclude, *ranges)):
+            ranges = [ranges_of(owner).between(start, end, until) for owner in owners]
+            for low, high in gaps(start, end, merged(*ranges, *([exclude] if exclude else []))):
                 yield from gaps(low, high, addresses_of(owners).between(low, high, until))
 
 
@@ -110,9 +110,11 @@ def regions(
     """
     children = _Children(prefix, first, last)
     around = children.around_first
+    own = (tables.database_id(prefix.pk),)
     at = first
     while at <= last:
-        around = [child for child in around if child.last >= at]
+        if around:
+            around = [child for child in around if child.last >= at]
         while (child := children.peek()) and child.first == at:
             around.append(children.pop())
         blocker = next((child for child in around if child.type != PrefixTypeChoices.TYPE_POOL), None)
@@ -121,9 +123,9 @@ def regions(
             children.seek(at)
             continue
         end = min(last, around[-1].last) if around else last
-        if child := children.peek():
+        if child:
             end = min(end, child.first - 1)
-        yield at, end, (tables.database_id(prefix.pk), *(child.id for child in around))
+        yield at, end, own + tuple(child.id for child in around)
         at = end + 1
 
 
@@ -256,18 +258,21 @@ def _dense_until(parent_id: DatabaseID, ip_version: int, first: int, last: int) 
     """The end of the stretch starting at `first` in which every address is taken; `first - 1` if there is none.
 
     The database counts in index order, in growing and then shrinking steps: crossing a million addresses takes about
-    twenty queries and no memory. The result may fall short of the real end by less than a page.
+    ten queries and no memory. The result may fall short of the real end by less than a page.
     """
     at, step, growing_steps = first, DENSE_STEP, True
     while at <= last and step >= PAGE:
-        size = min(step, last - at + 1)
-        if tables.count_hosts(parent_id, ip_version, at, at + size - 1) == size:
-            at += size
+        end = min(last, at + step - 1)
+        count = tables.count_hosts(parent_id, ip_version, at, end)
+        if at + count > end:
+            at = end + 1
             if growing_steps:
                 step = min(step * 4, DENSE_STEP_MAX)
+        elif not tables.read_hosts([parent_id], ip_version, at + count, end, 1):
+            return at + count - 1  # all that were counted are before it, without a gap
         else:
             growing_steps = False
-            step = size // 4
+            step = (end - at + 1) // 4
     return at - 1
 
 
