@@ -47,3 +47,7 @@ class PVE:
     def start_guest(self, number, ranges=RANGES):
         """PVE tries one range after another until one has a free address."""
         return next((ip for interval in ranges if (ip := self.next_in(interval, number))), None)
+
+    def addresses(self):
+        """All addresses in the namespace."""
+        return list(self.entry.held()["addresses"])

@@ -1,0 +1,1 @@
+"""Nobody is told, or changes, what they may not view: every endpoint, page, panel, metric and GraphQL field."""
