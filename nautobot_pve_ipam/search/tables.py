@@ -17,7 +17,8 @@ from nautobot_pve_ipam.search.intervals import IPV4_BITS, IPV6_BITS, Interval, t
 DatabaseID = UUID | str
 
 #: Ranges before an address among which one may reach over it. A range with more ranges inside it, which core would only
-#: leave by mistake, is not seen by a search that begins behind all of them.
+#: leave by mistake, is not seen by a search that begins behind all of them: there is no index that finds it without
+#: reading them. Core does that for exclusive ranges whenever an address is made, so that nobody is given one in those.
 LOOK_BACK = 64
 
 

@@ -13,7 +13,7 @@ from nautobot.extras.models import Status
 from nautobot.ipam.models import IPAddress, IPAddressRange, Namespace, Prefix
 
 from nautobot_pve_ipam.models import SDNSubnet, SDNVNet, SDNZone
-from nautobot_pve_ipam.search import occupancy
+from nautobot_pve_ipam.search import occupancy, tables
 from nautobot_pve_ipam.search.intervals import addresses
 from nautobot_pve_ipam.search.search import Search
 from tests.nightly import examples
@@ -306,6 +306,15 @@ def test_ranges_that_overlap_since_a_prefix_around_one_was_deleted():
         "10.1.0.0/24"
     }
     assert [str(netaddr.IPAddress(host)) for host in Search(subnet).first(3)] == ["10.1.0.1", "10.1.0.2", "10.1.0.200"]
+
+
+def test_nobody_is_given_an_address_in_an_exclusive_range_with_more_inside_it_than_are_looked_at(api_client):
+    inside = (Range(V4 + first, V4 + first + 1, False) for first in (20, 30, 40))
+    prefix = build(Scenario(SUBNET, ranges=(Range(V4 + 10, V4 + 99, True), *inside)))
+    url = f"/api/plugins/pve-ipam/prefixes/{prefix.pk}/next-free-ip/"
+    with patch.object(tables, "LOOK_BACK", 2):
+        answer = api_client.post(url, {"range_start": "10.1.0.90"}, format="json")
+    assert answer.data["address"] == "10.1.0.100/24"
 
 
 def test_ranges_older_than_the_prefixes_that_cut_them():
