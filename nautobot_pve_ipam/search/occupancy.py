@@ -43,17 +43,21 @@ def territory(prefix: Prefix) -> Prefix:
     return prefix
 
 
-def homes(namespace_id: UUID, ip_version: int, host: int) -> list[DatabaseID]:
+def homes(namespace_id: UUID, ip_version: int, host: int, length: int) -> list[DatabaseID]:
     """The IDs of the prefixes whose subnet an address belongs to, by its value: core sometimes leaves it on another
     parent. These are the closest prefix around it and, as far as that is a pool, those around that; see `territory`.
+
+    An address has the length of the prefix that it was handed out in. So a longer network was made over it later: it
+    stays its prefix's, unless a PVE has made that network a subnet.
     """
     around = sorted(tables.prefixes_around(namespace_id, ip_version, host), key=lambda row: row.length)
     found = []
     while around:
-        found.append(around.pop())
-        if found[-1].type != PrefixTypeChoices.TYPE_POOL:
+        row = around.pop()
+        found.append(row.id)
+        if row.type != PrefixTypeChoices.TYPE_POOL and (row.length <= length or tables.is_sdn_subnet(row.id)):
             break
-    return [row.id for row in found]
+    return found
 
 
 def usable_span(prefix: Prefix, *, by_core: bool = False) -> Interval:

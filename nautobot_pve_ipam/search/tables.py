@@ -325,10 +325,10 @@ def _gateway() -> str:
     return "INET6_ATON(gateway)" if connection.vendor == "mysql" else "substring(inet_send(gateway) from 5)"
 
 
-def is_sdn_subnet(prefix: Prefix) -> bool:
+def is_sdn_subnet(prefix_id: DatabaseID) -> bool:
     """Whether any PVE has a subnet on this prefix."""
     sql = "SELECT 1 FROM nautobot_pve_ipam_sdnsubnet WHERE prefix_id = %s LIMIT 1"
-    return bool(_rows(sql, [database_id(prefix.pk)]))
+    return bool(_rows(sql, [prefix_id]))
 
 
 def is_known_mac(mac: str) -> bool:

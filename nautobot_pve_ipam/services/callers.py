@@ -68,7 +68,7 @@ class Caller:
         Forbidden as `checked` does.
         """
         # Without cluster and zone there is usually no record: find that out without joining three tables.
-        if not (self.cluster or self.zone or is_sdn_subnet(prefix)):
+        if not (self.cluster or self.zone or is_sdn_subnet(database_id(prefix.pk))):
             return self
         found = self._records_of(prefix)
         # The usual case, a PVE's own user, is known without another query.
@@ -217,4 +217,4 @@ class Caller:
 def _homes(allocation: Allocation) -> list[DatabaseID]:
     """The IDs of the prefixes in whose subnet an allocation lies if it has none set."""
     address = allocation.ip_address
-    return homes(address.parent.namespace_id, address.ip_version, to_int(address.host))
+    return homes(address.parent.namespace_id, address.ip_version, to_int(address.host), address.mask_length)

@@ -2,7 +2,7 @@
 
 import netaddr
 import pytest
-from nautobot.ipam.models import Prefix
+from nautobot.ipam.models import IPAddress, Prefix
 
 from nautobot_pve_ipam.errors import AddressTaken, Conflict, Missing, NotOurs
 from nautobot_pve_ipam.models import Allocation, PVECluster, SDNSubnet, SDNVNet, SDNZone
@@ -47,11 +47,16 @@ def nobody(admin, world):
     return Caller(admin, world)
 
 
-def loose(host, mac=MAC):
-    """An allocation without a subnet."""
-    number, last = host.split(".")[1::2]
-    address = data.address(int(number), int(last))
-    return data.saved(Allocation(ip_address=address, mac=mac, vmid=101, hostname="web1"))
+def loose(host, length=24):
+    """An allocation without a subnet, of an address that was handed out in a prefix of that length."""
+    address = f"{host}/{length}"
+    address = IPAddress(address=address, namespace=data.namespace(), status=data.active(IPAddress), type="host")
+    return data.saved(Allocation(ip_address=data.saved(address), mac=MAC, vmid=101, hostname="web1"))
+
+
+def child(prefix, kind="network"):
+    """A prefix that was made inside a subnet."""
+    return data.saved(Prefix(prefix=prefix, namespace=data.namespace(), status=data.active(Prefix), type=kind))
 
 
 def test_find_by_mac_sees_it(alpha, beta, nobody):
@@ -68,15 +73,27 @@ def test_what_lies_in_no_subnet_belongs_to_who_names_nothing(alpha, nobody):
 
 
 @pytest.mark.parametrize(("kind", "is_own"), [("pool", True), ("network", False), ("container", False)])
-def test_a_pool_belongs_to_its_parents_subnet_and_a_child_network_does_not(kind, is_own, alpha, world):
-    data.saved(Prefix(prefix="10.1.0.0/28", namespace=world, status=data.active(Prefix), type=kind))
-    held = loose("10.1.0.7")
+def test_a_pool_belongs_to_its_parents_subnet_and_a_child_network_does_not(kind, is_own, alpha):
+    child("10.1.0.0/28", kind)
+    held = loose("10.1.0.7", 28)
     assert find_by_mac(alpha, MAC) == ([held] if is_own else [])
 
 
-def test_pools_may_be_nested(alpha, world):
+@pytest.mark.parametrize("kind", ["network", "container"])
+def test_a_network_made_over_it_later_does_not_take_it_away(kind, alpha, beta):
+    """It was handed out in the subnet, whose length it has."""
+    held = loose("10.1.0.7")
+    network = child("10.1.0.0/28", kind)
+    assert find_by_mac(alpha, MAC) == [held]
+    # Unless that is another PVE's subnet.
+    data.saved(SDNSubnet(vnet=SDNVNet.objects.get(zone__cluster__name="beta"), prefix=network))
+    assert find_by_mac(alpha, MAC) == []
+    assert find_by_mac(beta, MAC) == [held]
+
+
+def test_pools_may_be_nested(alpha):
     for length in (28, 29, 30):
-        data.saved(Prefix(prefix=f"10.1.0.0/{length}", namespace=world, status=data.active(Prefix), type="pool"))
+        child(f"10.1.0.0/{length}", "pool")
     held = loose("10.1.0.2")
     assert str(held.ip_address.parent) == "10.1.0.0/30"
     assert find_by_mac(alpha, MAC) == [held]

@@ -67,6 +67,18 @@ def its_record_made_anew_amid_pools(entry):
     entry.made(entry.put_subnet(S, adopt=True))  # without ranges: core allows none across the pools
 
 
+def its_record_made_anew_below_a_network(entry):
+    a_network_around_it(entry)
+    SDNSubnet.objects.get().delete()
+    entry.made(entry.put_subnet(S, adopt=True))
+
+
+def its_record_made_anew_below_a_container_and_a_pool(entry):
+    a_container_and_a_pool_around_it(entry)
+    SDNSubnet.objects.get().delete()
+    entry.made(entry.put_subnet(S, adopt=True))
+
+
 def its_record_made_anew_and_a_wrong_parent(entry):
     """Core leaves addresses on another parent than the closest, for example below a prefix that was made meanwhile."""
     around = child(entry, "10.0.0.0/16", "container")
@@ -83,6 +95,8 @@ CHANGES = [
     its_range_is_exclusive,
     record_made_anew,
     its_record_made_anew_amid_pools,
+    its_record_made_anew_below_a_network,
+    its_record_made_anew_below_a_container_and_a_pool,
     its_record_made_anew_and_a_wrong_parent,
 ]
 
