@@ -18,7 +18,7 @@ from uuid import uuid4
 
 from django.conf import settings
 from django.core.cache import cache
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, transaction
 from nautobot.apps.api import get_serializer_for_model
 from nautobot.apps.models import serialize_object
 from nautobot.extras.models import JobHook, ObjectChange, Webhook
@@ -41,25 +41,16 @@ def log_together() -> Iterator[None]:
     """A block, in a transaction, at whose end the change log entries for everything saved in it are written at once.
 
     One insert instead of one for each entry, and one query that finds out which relations shown in any are empty. A
-    block inside another leaves its entries to it; if it ends with an error, which undoes what it saved, to nobody.
+    block inside another leaves its entries to it.
 
     Private: the deferral of the change context, as used by Nautobot's bulk views, but without their savepoint. Without
     it, entries are written one by one.
     """
     context = _change_context()
-    if not all(hasattr(context, name) for name in _DEFERRAL):
+    if not all(hasattr(context, name) for name in _DEFERRAL) or context.defer_object_changes:
         yield
         return
-    before = context.deferred_object_changes
-    if context.defer_object_changes:
-        before = {key: list(entries) for key, entries in before.items()}
-        try:
-            yield
-        except BaseException:
-            context.deferred_object_changes = before
-            raise
-        return
-    context.deferred_object_changes = {}
+    before, context.deferred_object_changes = context.deferred_object_changes, {}
     context.defer_object_changes = True
     try:
         yield
@@ -70,6 +61,28 @@ def log_together() -> Iterator[None]:
     finally:
         context.defer_object_changes = False
         context.deferred_object_changes = before
+
+
+@contextmanager
+def atomic() -> Iterator[None]:
+    """A transaction or savepoint: `transaction.atomic()`, after whose rollback the change log forgets the block, too.
+
+    Nautobot remembers which objects have an entry in this request, so that their later changes go into the same one. It
+    would still do so after a rollback: entries would be written for what does not exist, or later changes get none.
+
+    Private: the entries in the change context. Without them, what is remembered stays so.
+    """
+    entries = getattr(_change_context(), "deferred_object_changes", None)
+    known = len(entries) if isinstance(entries, dict) else 0
+    is_kept = False
+    try:
+        with transaction.atomic():
+            yield
+            is_kept = not transaction.get_rollback()
+    finally:
+        if isinstance(entries, dict) and not is_kept:
+            for key in list(entries)[known:]:
+                del entries[key]
 
 
 def _change_context() -> Any:

@@ -27,6 +27,7 @@ import kombu.exceptions
 import redis.exceptions
 from django.core.exceptions import ValidationError
 from django.db import InterfaceError, OperationalError
+from rest_framework.exceptions import APIException
 
 REASON_MAX_LENGTH = 200
 #: Values quoted in a sentence are truncated to this length.
@@ -118,6 +119,18 @@ class Unavailable(PVEIPAMError):
     status = 503
     code = "unavailable"
     retry_after = 2  # seconds
+
+
+class LateRefusal(APIException, ValidationError):
+    """A ValidationError raised while an object is saved, because of what somebody else has written since it was
+    validated: core's pages handle it as such, and core's API, which does not, answers 409.
+    """
+
+    status_code = 409
+
+    def __init__(self, error: ValidationError) -> None:
+        ValidationError.__init__(self, error)
+        APIException.__init__(self, rejection(error), Conflict.code)
 
 
 def one_line(sentence: str, limit: int = REASON_MAX_LENGTH) -> str:

@@ -11,15 +11,17 @@ prefixes are lowered once, after the commit. A prefix that is moved takes its zo
 May import services, search, models and core_internals.
 """
 
+from django.core.exceptions import ValidationError
 from django.db.models import ProtectedError
 from django.db.models.signals import post_delete, post_save, pre_delete, pre_save
 from nautobot.apps.config import get_app_settings_or_config
 from nautobot.ipam.models import IPAddress, IPAddressRange, Prefix
 
 from nautobot_pve_ipam.core_internals import value_before_save
+from nautobot_pve_ipam.errors import LateRefusal
 from nautobot_pve_ipam.models import SDNSubnet
 from nautobot_pve_ipam.search import freed
-from nautobot_pve_ipam.search.occupancy import territory
+from nautobot_pve_ipam.search.occupancy import territory_id
 from nautobot_pve_ipam.search.tables import database_id
 from nautobot_pve_ipam.services import core_edits
 from nautobot_pve_ipam.services.locks import change_prefixes
@@ -78,17 +80,19 @@ def _prefix_changes(sender, instance, raw=False, **kwargs):
         if is_same and Prefix.objects.filter(pk=instance.pk, type=instance.type).exists():
             return
         parent_ids.add(value_before_save(instance, "parent_id"))
+        if not is_same:
+            core_edits.check_prefix_again(instance)
     change_prefixes(
         {
             database_id(instance.pk),
-            *(database_id(territory(parent).pk) for parent in Prefix.objects.filter(pk__in=parent_ids - {None})),
+            *(territory_id(parent) for parent in Prefix.objects.filter(pk__in=parent_ids - {None})),
         }
     )
 
 
 def _prefix_goes(sender, instance, **kwargs):
     """Core has moved the addresses to the parent that it could see; now move those committed since, too."""
-    change_prefixes({database_id(instance.pk), database_id(territory(instance).pk)})
+    change_prefixes({database_id(instance.pk), territory_id(instance)})
     late = instance.ip_addresses.all()
     if instance.parent_id is not None:
         late.update(parent_id=instance.parent_id)
@@ -98,15 +102,22 @@ def _prefix_goes(sender, instance, **kwargs):
 
 def _range_changes(sender, instance, raw=False, **kwargs):
     if instance.is_exclusive and not raw:
-        change_prefixes({database_id(territory(instance.parent).pk)})
-        instance.clean()  # again: an address may have been allocated in the range since
+        change_prefixes({territory_id(instance.parent)})
+        _clean_again(instance)  # an address may have been allocated in the range since
 
 
 def _subnet_changes(sender, instance, raw=False, **kwargs):
     _gateway_freed(sender, instance, kept=instance.gateway)
     if instance.gateway and not raw:
-        change_prefixes({database_id(territory(instance.prefix).pk)})
-        instance.clean()  # again: the gateway's address may have been allocated since
+        change_prefixes({territory_id(instance.prefix)})
+        _clean_again(instance)  # the gateway's address may have been allocated since
+
+
+def _clean_again(instance):
+    try:
+        instance.clean()
+    except ValidationError as error:
+        raise LateRefusal(error) from error
 
 
 def _gateway_freed(sender, instance, kept=None, **kwargs):

@@ -4,7 +4,7 @@ import copy
 import json
 import re
 from collections import UserDict
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import SimpleNamespace
 from unittest.mock import Mock, PropertyMock, patch
 
@@ -12,7 +12,7 @@ import pytest
 from django.conf import settings
 from django.contrib.contenttypes.models import ContentType
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
 from django.db.models.signals import post_save
 from django.test.utils import CaptureQueriesContext
 from nautobot.apps.api import get_serializer_for_model
@@ -29,6 +29,7 @@ from nautobot_pve_ipam import core_internals
 from nautobot_pve_ipam.api.requests import AddressRequestSerializer
 from nautobot_pve_ipam.models import Allocation
 from nautobot_pve_ipam.permissions import require
+from nautobot_pve_ipam.search import tables
 from tests.search.fill import Ground
 
 pytestmark = pytest.mark.django_db
@@ -182,6 +183,34 @@ def test_receivers_of_third_parties_see_what_others_attached(count, api_client, 
     for id_ in ids:
         entry = ObjectChange.objects.get(changed_object_id=id_)
         assert [tag["name"] for tag in entry.object_data_v2["tags"]] == ["seen"]
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_an_address_that_somebody_else_was_faster_to_take_gets_no_entry(count, api_client, admin, prefix):
+    lost = []
+
+    def collide(address):
+        if not lost:
+            lost.append(address.pk)
+            raise IntegrityError
+
+    with receiving(collide), patch.object(tables, "closed", lambda prefix, hosts: set(hosts)):
+        check(post(api_client, prefix, count), admin)
+    assert not ObjectChange.objects.filter(changed_object_id__in=lost).exists()
+
+
+@pytest.mark.parametrize("error", [ValueError, None])
+def test_after_a_rollback_a_later_change_gets_its_entry(error, admin, prefix):
+    id_ = prefix.pk
+    with web_request_context(admin):
+        with suppress(ValueError), core_internals.atomic():
+            prefix.description = "undone"
+            prefix.validated_save()
+            if error:
+                raise error
+            transaction.set_rollback(True)
+        prefix.delete()
+    assert [entry.action for entry in ObjectChange.objects.filter(changed_object_id=id_)] == ["delete"]
 
 
 @pytest.mark.parametrize("count", COUNTS)

@@ -33,7 +33,7 @@ from nautobot_pve_ipam.api.requests import (
     facts_of,
     query_of,
 )
-from nautobot_pve_ipam.errors import InvalidRequest, Missing
+from nautobot_pve_ipam.errors import InvalidRequest
 from nautobot_pve_ipam.permissions import missing_hook_rights
 from nautobot_pve_ipam.services import defaults, lookups
 from nautobot_pve_ipam.services.addresses import (
@@ -146,12 +146,7 @@ class SubnetView(HookView):
         """
         network = parse_subnet(subnet)
         data = self.data(request, SubnetRemovalSerializer)
-        try:
-            prefix = lookups.visible_prefix_of(request.user, namespace, network)
-        except Missing:
-            lookups.visible_namespace(request.user, namespace)
-            return Response(status=204)
-        record = self.caller(request, namespace, data).record_of(prefix)
+        record = self.caller(request, namespace, data).record_of(network)
         if record is not None and data.get("vnet") in (None, record.vnet.name):
             delete_subnet(record, user=request.user)
         return Response(status=204)

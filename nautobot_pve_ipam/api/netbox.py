@@ -12,14 +12,15 @@ May import the rest of api, services, search and models.
 
 import re
 from contextlib import contextmanager
+from dataclasses import replace
 
 import netaddr
 from django.conf import settings
-from django.db import transaction
 from rest_framework.response import Response
 
 from nautobot_pve_ipam.api.base import PVEIPAMView, is_read_only
 from nautobot_pve_ipam.api.netbox_change import Change, facts_of, ranges_of
+from nautobot_pve_ipam.core_internals import atomic
 from nautobot_pve_ipam.errors import (
     Conflict,
     Forbidden,
@@ -91,11 +92,6 @@ class FacadeView(PVEIPAMView):
         return start, end
 
     @staticmethod
-    def record_of(caller, network):
-        """The caller's record of a subnet, or None."""
-        return caller.first_of(caller.subnets_at(network.ip).filter(prefix__prefix_length=network.prefixlen))
-
-    @staticmethod
     def record_around(caller, address):
         if found := caller.subnet_around(address):
             return found
@@ -155,9 +151,8 @@ class PrefixesView(FacadeView):
     def post(self, request, namespace, cluster=None):
         """Create a subnet, or take over the record that an admin has prepared, with the ranges to be adopted."""
         caller = self.caller(request, namespace, cluster)
-        prefix = self.body(request).get("prefix")
-        network = parse_subnet("-".join(str(prefix).rsplit("/", 1)))
-        existing = self.record_of(caller, network)
+        network = network_of(self.body(request).get("prefix"))
+        existing = caller.record_of(network)
         if existing and is_complete(existing, request.user):
             raise Conflict(f"subnet {network} already exists in namespace {caller.namespace}")
         Change(caller, network).creates(existing)
@@ -280,7 +275,7 @@ class AddressesView(FacadeView):
 
     def entries_in(self, caller, cidr):
         """Nothing, or the error why the subnet cannot be deleted, which the plugin is about to do, gateway first."""
-        if record := self.record_of(caller, parse_subnet("-".join(cidr.rsplit("/", 1)))):
+        if record := caller.record_of(network_of(cidr)):
             check_deletion(record, user=caller.user)
         return []
 
@@ -289,17 +284,18 @@ class AddressesView(FacadeView):
         body = self.body(request)
         ip = parse_address(without_mask(body.get("address")), "address")
         guest = self.guest(body)
+        caller = replace(caller, subnet=self.record_around(caller, ip))
         if guest.is_gateway:
             held = self.hold_gateway(caller, ip, guest)
         else:
-            held = put_address(caller, ip, guest, adopt=may_adopt(), own_subnet_only=True)
+            held = put_address(caller, ip, guest, adopt=may_adopt())
         return Response(address_answer(held.allocation), status=201)
 
     def hold_gateway(self, caller, ip, guest):
         """The last call by which PVE creates or changes a subnet."""
-        record = self.record_around(caller, ip)
-        with undone_if_refused(caller, record), transaction.atomic():
-            held = put_address(caller, ip, guest, adopt=may_adopt(), own_subnet_only=True)
+        record = caller.subnet
+        with undone_if_refused(caller, record), atomic():
+            held = put_address(caller, ip, guest, adopt=may_adopt())
             learn_gateway(record, held.address.host, vnet_named_by(guest.hostname, record), user=caller.user)
         Change(caller, record.prefix.prefix).ends()
         return held
@@ -327,7 +323,7 @@ class AddressView(FacadeView):
         )
         if record and not own.is_gateway:
             raise NotOurs(f"address {own.ip_address} is not a gateway: a guest holds it")
-        with transaction.atomic():
+        with atomic():
             delete_address(caller, netaddr.IPAddress(host), held_as(own))
             if record:
                 learn_gateway(record, None, user=request.user)
@@ -403,6 +399,11 @@ def vnet_named_by(hostname, record):
 
 def without_mask(address):
     return str(address).split("/", 1)[0]
+
+
+def network_of(cidr):
+    """A subnet as NetBox writes it, `10.0.0.0/24`."""
+    return parse_subnet("-".join(str(cidr).rsplit("/", 1)))
 
 
 def family(version):

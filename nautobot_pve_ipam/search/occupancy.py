@@ -36,11 +36,13 @@ def span(prefix: Prefix) -> Interval:
     return to_int(prefix.network), to_int(prefix.broadcast)
 
 
-def territory(prefix: Prefix) -> Prefix:
-    """The prefix whose subnet `prefix` belongs to: itself or, for a pool, the first network or container around it."""
+def territory_id(prefix: Prefix) -> DatabaseID:
+    """The ID of the prefix whose subnet `prefix` belongs to, as stored by the database: of `prefix` itself or, for a
+    pool, of the first network or container around it.
+    """
     while prefix.type == PrefixTypeChoices.TYPE_POOL and prefix.parent is not None:
         prefix = prefix.parent
-    return prefix
+    return tables.database_id(prefix.pk)
 
 
 def homes(namespace_id: UUID, ip_version: int, host: int, length: int) -> list[DatabaseID]:

@@ -24,7 +24,7 @@ from nautobot_pve_ipam.errors import (
 from nautobot_pve_ipam.models import Allocation, SDNSubnet
 from nautobot_pve_ipam.permissions import is_visible, require
 from nautobot_pve_ipam.search import tables
-from nautobot_pve_ipam.search.occupancy import territory, usable_span
+from nautobot_pve_ipam.search.occupancy import territory_id, usable_span
 from nautobot_pve_ipam.services.allocation import (
     Guest,
     Held,
@@ -70,24 +70,21 @@ class Precondition:
 ANYBODY = Precondition()
 
 
-def put_address(
-    caller: Caller, ip: netaddr.IPAddress, guest: Guest, *, adopt: bool = False, own_subnet_only: bool = False
-) -> Held:
+def put_address(caller: Caller, ip: netaddr.IPAddress, guest: Guest, *, adopt: bool = False) -> Held:
     """Take the address `ip` for a guest or, with `guest.is_gateway`, register it as its subnet's gateway. Idempotent.
 
     Raises AddressTaken if somebody else holds it or, without `adopt`, if it was not created by PVE, and for a guest if
     it is a subnet's gateway; Conflict if the MAC holds another address of the subnet, or if the caller has several
     records of the subnet; InvalidRequest for a network, broadcast or anycast address; Missing if no subnet of the
-    caller contains it; Forbidden. A caller that names neither cluster nor zone may use any prefix of the namespace
-    unless `own_subnet_only` is set.
+    caller contains it; Forbidden. A caller that names no cluster, zone or subnet may use any prefix of the namespace.
     """
-    prefix, subnet = _home(caller, ip, own_subnet_only)
+    prefix, subnet = _home(caller, ip)
     caller = replace(caller, subnet=subnet)
     _check_usable(prefix, ip)
     with locked_transaction() as locks:
         if guest.mac and not guest.is_gateway:
             locks.wait("mac", prefix.pk, guest.mac)
-        prefix_id = tables.database_id(territory(prefix).pk)
+        prefix_id = territory_id(prefix)
         if guest.is_gateway:  # its subnet's record may learn it in the same transaction, which excludes allocations
             change_prefixes([prefix_id])
         else:
@@ -176,11 +173,11 @@ def _own(caller: Caller, ip: netaddr.IPAddress) -> Allocation:
     raise Missing(f"address {ip} is not held in namespace {caller.namespace}")
 
 
-def _home(caller: Caller, ip: netaddr.IPAddress, own_subnet_only: bool) -> tuple[Prefix, SDNSubnet | None]:
+def _home(caller: Caller, ip: netaddr.IPAddress) -> tuple[Prefix, SDNSubnet | None]:
     """The caller's subnet containing an address; a caller without zone and cluster may get any prefix instead."""
-    if record := caller.subnet_around(ip):
+    if record := caller.subnet or caller.subnet_around(ip):
         return record.prefix, record
-    if not (caller.zone or caller.cluster or own_subnet_only):
+    if not (caller.zone or caller.cluster):
         visible = Prefix.objects.restrict(caller.user, "view").select_related("namespace")
         around = [row.id for row in tables.prefixes_around(caller.namespace.pk, ip.version, int(ip))]
         for prefix in visible.filter(pk__in=around).order_by("-prefix_length"):

@@ -19,7 +19,7 @@ from nautobot.ipam.choices import IPAddressTypeChoices, PrefixTypeChoices
 from nautobot.ipam.models import IPAddress, Prefix
 from prometheus_client import Counter
 
-from nautobot_pve_ipam.core_internals import know_parent, log_cheaply, log_together, look_up_at_once
+from nautobot_pve_ipam.core_internals import atomic, know_parent, log_cheaply, log_together, look_up_at_once
 from nautobot_pve_ipam.errors import Conflict, InvalidRequest, Missing, NoFreeAddress, rejection
 from nautobot_pve_ipam.models import Allocation, SDNSubnet
 from nautobot_pve_ipam.permissions import is_visible, require
@@ -107,7 +107,7 @@ def allocate(
     if len(macs) != len(set(macs)):
         twice = next(mac for mac in macs if macs.count(mac) > 1)
         raise InvalidRequest(f"mac {twice} appears twice in the list", field="mac")
-    territories = {tables.database_id(occupancy.territory(search.prefix).pk)}
+    territories = {occupancy.territory_id(search.prefix)}
     while True:
         try:
             with locked_transaction() as locks, look_up_at_once(), log_together():
@@ -154,7 +154,7 @@ def take(prefix: Prefix, host: int, wanted: Wanted, locks: Locks, *, caller: Cal
     Raises Forbidden as `allocate` does, IntegrityError or ValidationError if the address already exists or Nautobot
     rejects it.
     """
-    with transaction.atomic(), look_up_at_once(), log_together():
+    with atomic(), look_up_at_once(), log_together():
         maker = _Maker(prefix, caller.subnet, locks, by_hook=True)
         maker.look_around([host])
         held = maker.make(host, replace(wanted, guest=with_known_name(wanted.guest, caller)))
@@ -390,7 +390,7 @@ class _Writer:
 
     def _create(self, found: list[tuple[int, Wanted]]) -> list[Held]:
         made = []
-        with transaction.atomic(), log_together():
+        with atomic(), log_together():
             for address, (_host, item) in zip(self._write(found), found, strict=True):
                 log_cheaply(address)
                 transaction.on_commit(addresses_allocated.inc)
@@ -468,7 +468,7 @@ class _Maker:
         Core's clean() checks again under the lock, and the database rejects whatever that misses.
         """
         try:
-            with transaction.atomic():
+            with atomic():
                 return self.make(host, wanted)
         except (IntegrityError, ValidationError):
             # Only a collision is ours to handle.

@@ -70,7 +70,12 @@ class Caller:
         # Without cluster and zone there is usually no record: find that out without joining three tables.
         if not (self.cluster or self.zone or is_sdn_subnet(database_id(prefix.pk))):
             return self
-        found = self._records_of(prefix)
+        found = list(self.subnets().filter(prefix=prefix).select_related("vnet__zone__cluster").order_by()[:2])
+        for record in found:
+            # Reuse loaded objects, so that rendering the record does not query them again.
+            record.prefix = prefix
+            if record.vnet.zone.namespace_id == prefix.namespace_id:
+                record.vnet.zone.namespace = prefix.namespace
         # The usual case, a PVE's own user, is known without another query.
         if not any(record.vnet.zone.cluster and record.vnet.zone.cluster.user_id == self.user.pk for record in found):
             self.checked()
@@ -86,18 +91,11 @@ class Caller:
             return self
         return replace(self, subnet=record)
 
-    def record_of(self, prefix: Prefix) -> SDNSubnet | None:
-        """The caller's record of `prefix`. Raises Conflict if there are several: only the zone can tell them apart."""
-        return self.first_of(self._records_of(prefix))
-
-    def _records_of(self, prefix: Prefix) -> list[SDNSubnet]:
-        found = list(self.subnets().filter(prefix=prefix).select_related("vnet__zone__cluster").order_by()[:2])
-        for record in found:
-            # Reuse loaded objects, so that rendering the record does not query them again.
-            record.prefix = prefix
-            if record.vnet.zone.namespace_id == prefix.namespace_id:
-                record.vnet.zone.namespace = prefix.namespace
-        return found
+    def record_of(self, network: netaddr.IPNetwork) -> SDNSubnet | None:
+        """The caller's record of a subnet, if its user may view the prefix. Raises Conflict if there are several: only
+        the zone can tell them apart.
+        """
+        return self.first_of(self.subnets_at(network.network).filter(prefix__prefix_length=network.prefixlen))
 
     def subnet_around(self, ip: netaddr.IPAddress) -> SDNSubnet | None:
         """The caller's smallest subnet containing an address, if its user may view the prefix. Raises Conflict."""

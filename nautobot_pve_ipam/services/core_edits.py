@@ -2,7 +2,7 @@
 
 A zone belongs to one namespace, and so do all its subnets with their addresses and ranges; whatever would tear them
 apart is refused. The checks raise Django's ValidationError. They cost nothing for objects that are new or whose place
-is unchanged, and one query for those that PVE does not use. May import search, models and core_internals.
+is unchanged, and few queries for those that PVE does not use. May import search, models and core_internals.
 """
 
 from typing import Any
@@ -14,9 +14,10 @@ from nautobot.ipam.choices import PrefixTypeChoices
 from nautobot.ipam.models import IPAddress, IPAddressRange, Prefix
 
 from nautobot_pve_ipam.core_internals import value_before_save
-from nautobot_pve_ipam.errors import InvalidRequest
+from nautobot_pve_ipam.errors import InvalidRequest, LateRefusal
 from nautobot_pve_ipam.models import Allocation, SDNDHCPRange, SDNSubnet, SDNZone, range_within
 from nautobot_pve_ipam.search.intervals import to_text, usable
+from nautobot_pve_ipam.services.locks import change_namespaces
 from nautobot_pve_ipam.services.subnets import check_gateway
 
 
@@ -25,9 +26,29 @@ def check_prefix(prefix: Prefix) -> None:
     if not prefix.present_in_database:
         return
     if _changed(prefix, "namespace_id"):
-        _check_move(prefix, value_before_save(prefix, "namespace_id"))
+        if not _is_taken_along(prefix):
+            _check_move(prefix, value_before_save(prefix, "namespace_id"))
     elif _changed(prefix, "network") or _changed(prefix, "prefix_length"):
         _check_resize(prefix)
+
+
+def check_prefix_again(prefix: Prefix) -> None:
+    """Check a changed prefix once more, just before it is saved: no PVE makes a subnet of it from now on.
+
+    Raises LateRefusal.
+    """
+    if not _is_taken_along(prefix):
+        change_namespaces({value_before_save(prefix, "namespace_id"), prefix.namespace_id})
+        try:
+            check_prefix(prefix)
+        except ValidationError as error:
+            raise LateRefusal(error) from error
+
+
+def _is_taken_along(prefix: Prefix) -> bool:
+    """Whether core moves a prefix because it has just moved the one around it, with which it was checked."""
+    parent = Prefix.objects.filter(children=prefix.pk, namespace=prefix.namespace_id)
+    return _changed(prefix, "namespace_id") and parent.exists()
 
 
 def check_address(address: IPAddress) -> None:
@@ -67,26 +88,24 @@ _SUBNET = ("subnet__prefix__namespace", "subnet__vnet__zone__cluster")
 
 
 def _check_move(prefix: Prefix, before: Any) -> None:
-    network = prefix.prefix
-    touched = _overlapping(before, network)
-    if not touched.exists():
-        return
     tree = Prefix.objects.filter(_tree(prefix, before))
+    where = f"Prefix {prefix} cannot move to namespace {prefix.namespace}"
+    if torn := _parted(Allocation, "ip_address", tree):
+        raise ValidationError(f"{where}: it would part {torn.ip_address} from {_named(torn.subnet)}, which holds it.")
+    if link := _parted(SDNDHCPRange, "ip_address_range", tree):
+        raise ValidationError(f"{where}: it would part DHCP range {link} from {_named(link.subnet)}.")
+    records = SDNSubnet.objects.filter(prefix__in=tree)
+    if not records.exists():
+        return
     zones = SDNZone.objects.filter(namespace=before, vnets__subnets__prefix__in=tree).order_by().distinct()
     stays = SDNSubnet.objects.filter(vnet__zone__in=zones).exclude(prefix__in=tree)
     if stray := stays.select_related("prefix__namespace", "vnet__zone__cluster").first():
-        raise ValidationError(
-            f"Prefix {prefix} cannot move to namespace {prefix.namespace}: "
-            f"zone {stray.vnet.zone} would be left with {_named(stray)}."
-        )
+        raise ValidationError(f"{where}: zone {stray.vnet.zone} would be left with {_named(stray)}.")
     twins = SDNZone.objects.filter(namespace=prefix.namespace_id, name__in=zones.values("name"))
     ours = {(zone.cluster_id, zone.name) for zone in zones}
     if twin := next((zone for zone in twins.select_related("cluster") if (zone.cluster_id, zone.name) in ours), None):
-        raise ValidationError(
-            f"Prefix {prefix} cannot move to namespace {prefix.namespace}, which has a zone {twin} already."
-        )
-    records = SDNSubnet.objects.filter(prefix__in=tree)
-    met = _overlapping(prefix.namespace_id, network).filter(
+        raise ValidationError(f"{where}, which has a zone {twin} already.")
+    met = _overlapping(prefix.namespace_id, prefix.prefix).filter(
         Exists(
             records.filter(
                 prefix__network__lte=OuterRef("prefix__broadcast"), prefix__broadcast__gte=OuterRef("prefix__network")
@@ -95,19 +114,17 @@ def _check_move(prefix: Prefix, before: Any) -> None:
     )
     if other := met.select_related("prefix__namespace", "vnet__zone__cluster").first():
         raise ValidationError(f"Prefix {prefix} would overlap {_named(other)}.")
-    subnet_moves = Q(subnet__prefix__in=tree)
-    held = Allocation.objects.filter(subnet_moves ^ Q(ip_address__parent__in=tree), subnet__in=touched)
-    if torn := held.select_related("ip_address", *_SUBNET).first():
-        raise ValidationError(
-            f"Prefix {prefix} cannot move to namespace {prefix.namespace}: "
-            f"it would part {torn.ip_address} from {_named(torn.subnet)}, in which it is held."
-        )
-    links = SDNDHCPRange.objects.filter(subnet_moves ^ Q(ip_address_range__parent__in=tree), subnet__in=touched)
-    if link := links.select_related("ip_address_range", *_SUBNET).first():
-        raise ValidationError(
-            f"Prefix {prefix} cannot move to namespace {prefix.namespace}: "
-            f"it would part DHCP range {link} from {_named(link.subnet)}."
-        )
+
+
+def _parted(model: Any, field: str, tree: QuerySet[Prefix]) -> Any:
+    """One that has its address or range in one of the prefixes, but not its subnet, or the other way round; or None.
+
+    Most are in a pool inside their subnet, but the gateway of a point-to-point subnet may be anywhere.
+    """
+    within, subnet_within = Q(**{f"{field}__parent__in": tree}), Q(subnet__prefix__in=tree)
+    found = model.objects.filter(subnet__isnull=False).select_related(field, *_SUBNET).order_by()
+    sides = (found.filter(within).exclude(subnet_within), found.filter(subnet_within).exclude(within))
+    return next((torn for side in sides for torn in side[:1]), None)
 
 
 def _check_resize(prefix: Prefix) -> None:
@@ -127,7 +144,9 @@ def _check_resize(prefix: Prefix) -> None:
     )
     first, last = (to_text(end, network.version) for end in bounds)
     inside = Q(ip_address__ip_version=network.version, ip_address__host__gte=first, ip_address__host__lte=last)
-    held = Allocation.objects.filter(subnet__prefix=prefix.pk).exclude(inside).exclude(is_gateway=True)
+    held = Allocation.objects.filter(subnet__prefix=prefix.pk).exclude(inside)
+    if network.size == 1:
+        held = held.exclude(is_gateway=True)
     if torn := held.select_related("ip_address").first():
         raise ValidationError(f"Prefix {network} would leave no room for {torn.ip_address}, which PVE holds.")
     for link in SDNDHCPRange.objects.filter(subnet__prefix=prefix.pk).select_related("ip_address_range"):

@@ -1,7 +1,7 @@
 """Database locks by name, and on prefixes: one small interface for PostgreSQL and MySQL/MariaDB.
 
 A lock is held until the end of the outermost transaction around it. Locks never replace the database's unique
-constraints: two names may share a lock, and other writers do not use our locks. Imports no other file of the App.
+constraints: two names may share a lock, and other writers do not use our locks. May import core_internals.
 
 All connections of a PostgreSQL server share one table with room for some thousand locks. So whoever wants more than
 MANY locks takes their gates instead: a gate stands for all MACs of a prefix, or for BLOCK addresses in sequence. Who
@@ -19,8 +19,11 @@ from typing import Protocol
 
 from django.db import Error, connection, transaction
 
+from nautobot_pve_ipam.core_internals import atomic
+
 LockName = tuple[object, ...]
 PREFIX = "prefix"
+SUBNETS = "subnets"
 
 #: Whoever wants more locks than this takes their gates.
 MANY = 64
@@ -69,7 +72,7 @@ def _gates(names: Sequence[LockName]) -> set[int]:
 @contextmanager
 def locked_transaction() -> Iterator[Locks]:
     """A transaction and the locks taken in it: `with locked_transaction() as locks: locks.wait("mac", ..)`."""
-    with transaction.atomic():
+    with atomic():
         yield MySQLLocks() if connection.vendor == "mysql" else PostgreSQLLocks()
 
 
@@ -81,14 +84,30 @@ def change_prefixes(prefix_ids: Iterable[object]) -> None:
     to change.
     """
     ids = sorted(prefix_ids, key=str)  # one order for everybody
-    if not ids:
-        return
-    with connection.cursor() as cursor:
-        if connection.vendor == "mysql":
+    if ids and connection.vendor == "mysql":
+        with connection.cursor() as cursor:
             cursor.execute("SELECT id FROM ipam_prefix WHERE id IN %s ORDER BY id FOR UPDATE", [ids])
-        else:
-            keys = [lock_key(PREFIX, id_) for id_ in ids]
-            cursor.execute("SELECT pg_advisory_xact_lock(key) FROM unnest(%s::bigint[]) AS key", [keys])
+    elif ids:
+        _wait_patiently([(PREFIX, id_) for id_ in ids])
+
+
+def change_namespaces(namespace_ids: Iterable[object]) -> None:
+    """Wait until nobody writes subnets of these namespaces, and let nobody do so until the current transaction ends.
+
+    For whoever moves or resizes their prefixes. It comes before the locks on prefixes.
+    """
+    names = [(SUBNETS, id_) for id_ in sorted(namespace_ids, key=str)]
+    if connection.vendor == "mysql":
+        MySQLLocks().wait_all(names)
+    else:
+        _wait_patiently(names)
+
+
+def _wait_patiently(names: Iterable[LockName]) -> None:
+    """Take locks in the order of their names, however long others hold them."""
+    with connection.cursor() as cursor:
+        keys = [lock_key(*name) for name in names]
+        cursor.execute("SELECT pg_advisory_xact_lock(key) FROM unnest(%s::bigint[]) AS key", [keys])
 
 
 class PostgreSQLLocks:

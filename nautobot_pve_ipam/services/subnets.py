@@ -16,17 +16,18 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from nautobot.ipam.choices import PrefixTypeChoices
 from nautobot.ipam.models import IPAddressRange, Namespace, Prefix
 
+from nautobot_pve_ipam.core_internals import atomic
 from nautobot_pve_ipam.errors import AddressTaken, Conflict, Forbidden, InvalidRequest, SubnetNotEmpty, rejection
 from nautobot_pve_ipam.models import Allocation, PVECluster, SDNDHCPRange, SDNSubnet, SDNVNet, SDNZone
 from nautobot_pve_ipam.permissions import is_visible, require
 from nautobot_pve_ipam.search.intervals import Interval, to_text, usable
-from nautobot_pve_ipam.search.occupancy import territory
-from nautobot_pve_ipam.search.tables import database_id, prefixes_around
+from nautobot_pve_ipam.search.occupancy import territory_id
+from nautobot_pve_ipam.search.tables import prefixes_around
 from nautobot_pve_ipam.services.addresses import address_in, holder
 from nautobot_pve_ipam.services.allocation import delete, release
 from nautobot_pve_ipam.services.callers import Caller
 from nautobot_pve_ipam.services.defaults import Defaults
-from nautobot_pve_ipam.services.locks import Locks, change_prefixes, locked_transaction
+from nautobot_pve_ipam.services.locks import SUBNETS, Locks, change_prefixes, locked_transaction
 
 
 class Unchanged(Enum):
@@ -74,7 +75,7 @@ def put_subnet(
         check_ranges(network, facts.dhcp_ranges)
     with locked_transaction() as locks:
         # No unique constraint can prevent overlaps, so changes to a namespace's subnets are serialized.
-        locks.wait("subnets", namespace.pk)
+        locks.wait(SUBNETS, namespace.pk)
         vnet = _vnet(namespace, facts, locks, user)
         record, created = _record(namespace, network, vnet, facts, user)
         _set(record, facts, user)
@@ -92,10 +93,10 @@ def delete_subnet(record: SDNSubnet, *, user: Any, take_back: bool = False) -> N
     """
     with locked_transaction() as locks:
         prefix = record.prefix
-        locks.wait("subnets", prefix.namespace_id)
+        locks.wait(SUBNETS, prefix.namespace_id)
         # Allocations in the prefix come before or after, never in between. An address that core creates references the
         # prefix when it commits: either we see it below, or it fails.
-        change_prefixes([database_id(territory(prefix).pk)])
+        change_prefixes([territory_id(prefix)])
         Prefix.objects.select_for_update().filter(pk=prefix.pk).first()
         if not SDNSubnet.objects.filter(pk=record.pk).exists():
             return  # deleted by a concurrent request
@@ -158,7 +159,7 @@ def check_deletion(record: SDNSubnet, *, user: Any) -> None:
 
     For PVE's stock plugin, which deletes a subnet's gateway and ranges before the subnet itself.
     """
-    with transaction.atomic():
+    with atomic():
         delete_subnet(record, user=user)
         transaction.set_rollback(True)
 
@@ -169,7 +170,7 @@ def learn_gateway(record: SDNSubnet, gateway: str | None, vnet_name: str | None 
     For PVE's stock plugin, which sends neither along with the subnet. The placeholder is deleted with its last subnet.
     Raises Forbidden.
     """
-    with transaction.atomic():
+    with atomic():
         record.gateway = gateway
         placeholder = record.vnet if vnet_name else None
         if placeholder:
@@ -297,7 +298,7 @@ def _check_gateway_can_be_had(prefix: Prefix, gateway: netaddr.IPAddress, adopt:
     """Whether PVE's next request, which registers the gateway's address, would succeed. Raises AddressTaken."""
     if gateway not in prefix.prefix:  # a point-to-point subnet's
         return
-    change_prefixes([database_id(territory(prefix).pk)])
+    change_prefixes([territory_id(prefix)])
     found = address_in(prefix.namespace, gateway)
     if found is None:
         return

@@ -210,30 +210,32 @@ def place(live):
     return Place(live, facade=True)
 
 
-def while_allocating(place, change):
-    """The answer to a change that waits until an allocation in 10.0.0.0/24 has ended."""
+def while_allocating(place, *changes):
+    """The answers to changes that wait, one behind the other, until an allocation in 10.0.0.0/24 has ended."""
     key = lock_key("prefix", place.subnet)
-    with place.live.connect() as connection, connection.cursor() as cursor, ThreadPoolExecutor(1) as pool:
+    with place.live.connect() as connection, connection.cursor() as cursor, ThreadPoolExecutor(len(changes)) as pool:
         cursor.execute("SELECT pg_advisory_lock_shared(%s)", [key])
+        answers = []
         try:
-            answer = pool.submit(change)
-            deadline, waiting = time.monotonic() + PATIENCE, 0
-            while not waiting and not answer.done() and time.monotonic() < deadline:
-                cursor.execute(
-                    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-                    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-                )
-                (waiting,) = cursor.fetchone()
+            for change in changes:
+                answers.append(pool.submit(change))
+                deadline, waiting = time.monotonic() + PATIENCE, 0
+                while waiting < len(answers) and not answers[-1].done() and time.monotonic() < deadline:
+                    cursor.execute(
+                        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+                        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+                    )
+                    (waiting,) = cursor.fetchone()
         finally:
             cursor.execute("SELECT pg_advisory_unlock_shared(%s)", [key])
-        assert waiting, answer.result()
-        return answer.result()
+        assert waiting == len(answers), [answer.result() for answer in answers]
+        return [answer.result() for answer in answers]
 
 
 @pytest.mark.postgresql
 def test_changes_wait_for_allocations_under_way(place):
     entry = {"namespace": {"name": place.entry.name}, "status": "Active"}
-    made = while_allocating(place, lambda: place.core("POST", "prefixes/", {"prefix": "10.0.0.128/26", **entry}))
+    (made,) = while_allocating(place, lambda: place.core("POST", "prefixes/", {"prefix": "10.0.0.128/26", **entry}))
     child = f"prefixes/{made.body['id']}/"
     closed = {"start_address": "10.0.0.20", "end_address": "10.0.0.29", "is_exclusive": True, **entry}
     for change in (
@@ -244,8 +246,40 @@ def test_changes_wait_for_allocations_under_way(place):
         lambda: place.live.request("PATCH", f"subnets/{place.record}/", {"gateway": "10.0.0.1"}),
         lambda: place.core("DELETE", f"prefixes/{place.subnet}/"),
     ):
-        answer = while_allocating(place, change)
+        (answer,) = while_allocating(place, change)
         assert answer.status in (200, 201, 204), answer
+
+
+#: A subnet of PVE whose record does not suit its prefix, or its zone.
+TORN = (
+    "SELECT s.id FROM nautobot_pve_ipam_sdnsubnet s JOIN ipam_prefix p ON p.id = s.prefix_id"
+    " JOIN nautobot_pve_ipam_sdnvnet v ON v.id = s.vnet_id JOIN nautobot_pve_ipam_sdnzone z ON z.id = v.zone_id"
+    " WHERE %s IN (z.namespace_id, p.namespace_id) AND (z.namespace_id <> p.namespace_id OR p.prefix_length <> 24)"
+)
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("pve_comes_first", [True, False])
+@pytest.mark.parametrize("zone_has_more", [True, False])
+@pytest.mark.parametrize("change", ["namespace", "prefix"])
+def test_pve_makes_a_subnet_of_a_prefix_that_an_admin_moves_or_resizes(live, change, zone_has_more, pve_comes_first):
+    """Each is checked against what the other has just written: the record fits its prefix, or one is refused."""
+    place = Place(live, facade=False)
+    if zone_has_more:
+        place.entry.made(place.entry.put_subnet("10.0.9.0-24"))
+    to = {"namespace": place.namespace().id, "prefix": "10.0.0.128/25"}[change]
+    changes = [
+        lambda: place.entry.put_subnet(SUBNET, gateway="10.0.0.1", adopt=True),
+        lambda: place.core("PATCH", f"prefixes/{place.subnet}/", {change: to}),
+    ]
+    answers = while_allocating(place, *(changes if pve_comes_first else reversed(changes)))
+    made, edited = answers if pve_comes_first else reversed(answers)
+    is_refused = pve_comes_first and (change == "prefix" or zone_has_more)
+    assert (made.status, edited.status) == (201, 409 if is_refused else 200), (made, edited)
+    if is_refused:
+        why = "gateway 10.0.0.1 is not a usable address" if change == "prefix" else "would be left with"
+        assert why in edited.body["detail"]
+    assert place.rows(TORN) == []
 
 
 @pytest.mark.postgresql

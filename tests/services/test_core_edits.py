@@ -9,6 +9,7 @@ from django.urls import reverse
 from nautobot.extras.models import ObjectChange
 from nautobot.ipam.models import IPAddress, IPAddressRange, Prefix
 
+from nautobot_pve_ipam.custom_validators import PrefixValidator
 from nautobot_pve_ipam.models import Allocation, SDNDHCPRange, SDNSubnet, SDNVNet, SDNZone
 from tests.models import data
 
@@ -46,6 +47,12 @@ def other():
     return data.namespace("other")
 
 
+def point_to_point():
+    """The subnet 10.1.0.5/32, whose gateway lies outside of it."""
+    prefix = Prefix(prefix="10.1.0.5/32", namespace=data.namespace(), status=data.active(Prefix))
+    return data.saved(SDNSubnet(vnet=data.vnet(1), prefix=data.saved(prefix)))
+
+
 class TestMove:
     def test_a_whole_zone_moves_along(self, held, other, edit, api_client):
         data.allocation(1, 1, held.subnet, is_gateway=True)
@@ -71,10 +78,16 @@ class TestMove:
     def test_into_prefixes_that_are_there_already(self, held, other, edit):
         around = data.saved(Prefix(prefix="10.0.0.0/8", namespace=data.namespace(), status=data.active(Prefix)))
         data.prefix(9, other)
+        data.saved(SDNSubnet(vnet=held.subnet.vnet, prefix=data.prefix(2)))
         assert edit(around, namespace=other) is None
         assert SDNZone.objects.get().namespace == other
+        for subnet in SDNSubnet.objects.all():
+            subnet.full_clean()
 
-    def test_part_of_a_zone_does_not(self, held, other, edit):
+    @pytest.mark.parametrize("into_a_container", [False, True])
+    def test_part_of_a_zone_does_not(self, into_a_container, held, other, edit):
+        if into_a_container:
+            data.saved(Prefix(prefix="10.0.0.0/8", type="container", namespace=other, status=data.active(Prefix)))
         data.saved(SDNSubnet(vnet=held.subnet.vnet, prefix=data.prefix(2)))
         assert edit(held.subnet.prefix, namespace=other) == (
             "Prefix 10.1.0.0/24 cannot move to namespace other: zone cluster1/zone1 would be left with "
@@ -111,8 +124,23 @@ class TestMove:
         pool = {"prefix": "10.1.0.96/28", "type": "pool", "namespace": data.namespace(), "status": data.active(Prefix)}
         assert edit(data.saved(Prefix(**pool)), namespace=other) == (
             "Prefix 10.1.0.96/28 cannot move to namespace other: it would part 10.1.0.100/24 from "
-            "subnet 10.1.0.0/24 (cluster1/zone1/vnet1) in namespace models, in which it is held."
+            "subnet 10.1.0.0/24 (cluster1/zone1/vnet1) in namespace models, which holds it."
         )
+
+    def test_the_gateway_of_a_point_to_point_subnet_elsewhere(self, other, edit):
+        subnet = point_to_point()
+        data.prefix(9)
+        gateway = data.allocation(9, 1, subnet, is_gateway=True)
+        for prefix in (gateway.ip_address.parent, subnet.prefix):
+            assert edit(prefix, namespace=other) == (
+                f"Prefix {prefix.prefix} cannot move to namespace other: it would part 10.9.0.1/24 from "
+                "subnet 10.1.0.5/32 (cluster1/zone1/vnet1) in namespace models, which holds it."
+            )
+        around = data.saved(Prefix(prefix="10.0.0.0/8", namespace=data.namespace(), status=data.active(Prefix)))
+        assert edit(around, namespace=other) is None
+        for thing in (SDNZone.objects.get(), SDNSubnet.objects.get(), Allocation.objects.get()):
+            thing.full_clean()
+        assert Allocation.objects.get().ip_address.parent.namespace == other
 
     def test_on_the_page(self, held, other, admin_client):
         data.saved(SDNSubnet(vnet=held.subnet.vnet, prefix=data.prefix(2)))
@@ -143,6 +171,21 @@ class TestResize:
         data.saved(Prefix(prefix="10.1.0.0/16", namespace=data.namespace(), status=data.active(Prefix)))
         assert why in edit(held.subnet.prefix, prefix=to)
         assert str(held.subnet.prefix) == "10.1.0.0/24"
+
+    def test_a_gateway_that_the_subnet_had_before(self, edit):
+        gateway = data.allocation(1, 1, is_gateway=True)
+        gateway.subnet.dhcp_ranges.get().delete()
+        SDNSubnet.objects.update(gateway="10.1.0.200")
+        data.saved(Prefix(prefix="10.1.0.0/16", namespace=data.namespace(), status=data.active(Prefix)))
+        assert "leave no room for 10.1.0.1/24" in edit(gateway.subnet.prefix, prefix="10.1.0.128/25")
+
+    def test_a_point_to_point_subnet_and_its_gateway_elsewhere(self, edit):
+        subnet = point_to_point()
+        data.prefix(9)
+        gateway = data.allocation(9, 1, subnet, is_gateway=True)
+        assert "leave no room for 10.9.0.1/24, which PVE holds." in edit(subnet.prefix, prefix="10.1.0.4/31")
+        assert edit(gateway.ip_address.parent, prefix="10.9.0.0/25") is None
+        gateway.full_clean()
 
     def test_an_end_that_hosts_may_not_use(self, edit):
         allocation = data.allocation(1, 127)
@@ -214,13 +257,42 @@ class TestAddressesAndRanges:
             assert f"Range {start} - {end}{left}" in moved(found, space, start_address=start, end_address=end)
 
 
+class TestLate:
+    """PVE has made the subnets after the edit was validated."""
+
+    SENTENCE = (
+        "Prefix 10.1.0.0/24 cannot move to namespace other: zone cluster1/zone1 would be left with subnet 10.2.0.0"
+    )
+
+    @pytest.fixture(autouse=True)
+    def _validated_before(self, held, monkeypatch):
+        data.saved(SDNSubnet(vnet=held.subnet.vnet, prefix=data.prefix(2)))
+        monkeypatch.setattr(PrefixValidator, "clean", lambda self: None)
+
+    def test_in_the_api(self, held, other, api_client):
+        prefix = held.subnet.prefix
+        url = reverse("ipam-api:prefix-detail", args=[prefix.pk])
+        answer = api_client.patch(url, {"namespace": str(other.pk)}, format="json")
+        assert answer.status_code == 409
+        assert answer.data["detail"].startswith(self.SENTENCE)
+        assert Prefix.objects.get(pk=prefix.pk).namespace == data.namespace()
+
+    def test_on_the_page(self, held, other, admin_client):
+        prefix = held.subnet.prefix
+        form = {"prefix": str(prefix), "namespace": other.pk, "status": prefix.status.pk, "type": "network"}
+        answer = admin_client.post(reverse("ipam:prefix_edit", args=[prefix.pk]), form)
+        assert self.SENTENCE in html.unescape(answer.content.decode())
+        assert Prefix.objects.get(pk=prefix.pk).namespace == data.namespace()
+
+
 class TestCost:
     @pytest.mark.parametrize("fields", [{"namespace": "other"}, {"prefix": "10.5.0.0/23"}, {"description": "x"}])
-    def test_one_query_for_a_prefix_that_pve_does_not_use(self, fields, held, other, edit):
+    def test_few_queries_for_a_prefix_that_pve_does_not_use(self, fields, held, other, edit):
         prefix = data.prefix(5)
         if "namespace" in fields:
             fields = {"namespace": other}
         with CaptureQueriesContext(connection) as captured:
             assert edit(prefix, **fields) is None
-        ours = [query["sql"] for query in captured if '"nautobot_pve_ipam_sdn' in query["sql"].split("WHERE")[0]]
-        assert len(ours) <= (0 if "description" in fields else 4), ours  # validated twice, zones looked for once
+        ours = [query["sql"] for query in captured if '"nautobot_pve_ipam_' in query["sql"].split("WHERE")[0]]
+        most = {"namespace": 11, "prefix": 3, "description": 0}  # each is checked two or three times
+        assert len(ours) <= most[next(iter(fields))], ours
