@@ -153,7 +153,7 @@ class Asked:
         """Raises InvalidRequest, and ValidationError of REST framework."""
         start, end = cores_bounds(request, prefix, within)
         items, many = items_of(request), isinstance(request.data, list)
-        bodies = [{name: item[name] for name in IN_BODY if is_told(item.get(name))} for item in items]
+        bodies = [ours_in(item) for item in items]
         query = {name: request.query_params[name] for name in IN_QUERY if request.query_params.get(name)}
         where: dict[str, Any] = {}
         if query or any(bodies) or "Idempotency-Key" in request.headers:
@@ -206,6 +206,11 @@ class Writer:
         self._context = {"request": view.request, "depth": 0}
 
     def __call__(self, found: Sequence[tuple[int, Wanted]]) -> Sequence[IPAddress]:
+        for _host, item in found:
+            if not isinstance(item.attributes, dict):
+                kind = type(item.attributes).__name__
+                sentence = f"Invalid data. Expected a dictionary, but got {kind}."
+                raise RejectedError(exceptions.ValidationError({"non_field_errors": [sentence]}))
         data = [
             {
                 **self._named(item),
@@ -276,18 +281,16 @@ def inside(name: str, address: netaddr.IPAddress, prefix: Prefix) -> int:
     return int(address)
 
 
-def items_of(request) -> list[dict[str, Any]]:
-    """The objects in the body, one for each address; none for a GET. Raises ValidationError of REST framework."""
+def items_of(request) -> list[Any]:
+    """What is in the body, one for each address; nothing for a GET."""
     if request.method != "POST":
         return []
-    items = request.data if isinstance(request.data, list) else [request.data]
-    for item in items:
-        if not isinstance(item, dict):
-            kind = type(item).__name__
-            raise exceptions.ValidationError(
-                {"non_field_errors": [f"Invalid data. Expected a dictionary, but got {kind}."]}
-            )
-    return items
+    return request.data if isinstance(request.data, list) else [request.data]
+
+
+def ours_in(item: Any) -> dict[str, Any]:
+    """The fields of ours that are told. What is no object is rejected when it comes to write it, as core does."""
+    return {name: item[name] for name in IN_BODY if is_told(item.get(name))} if isinstance(item, dict) else {}
 
 
 def is_told(value: Any) -> bool:
