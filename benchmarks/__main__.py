@@ -72,9 +72,12 @@ def measure(
     plan: Plan, database_url: str, connection: "psycopg2.extensions.connection", pool: Clients
 ) -> dict[str, Any]:
     """All figures of results.json but machine and versions."""
-    with nautobot_web(database_url, WORKERS) as web:
+    with (
+        nautobot_web(database_url, WORKERS) as web,
+        nautobot_web(database_url, WORKERS, settings={"serve_available_ips": True}) as taking_over,
+    ):
         token = run_python(web.environment, "from development import seed; print(seed.superuser())").strip()
-        server = Server(web.url, token)
+        server = Server(web.url, token, taking_over.url)
         say("where the time goes")
         code = f"from benchmarks import profiling; profiling.print_stages({plan.repetitions // 2})"
         results: dict[str, Any] = {"stages": json.loads(run_python(web.environment, code).splitlines()[-1])}
@@ -115,7 +118,7 @@ def measure(
             say(f"in parallel: {contest.name}")
             results["parallel"][contest.name] = measures.many_at_once(pool, [server], contest, plan)
         with nautobot_web(database_url, WORKERS) as second:
-            servers = [server, Server(second.url, token)]
+            servers = [server, Server(second.url, token, taking_over.url)]
             measures.warm_up(pool, servers, warm)
             say("in parallel: two web servers")
             results["two_servers"] = measures.many_at_once(pool, servers, both, plan)

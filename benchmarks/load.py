@@ -24,11 +24,12 @@ CREATED = 201
 
 @dataclass(frozen=True)
 class Request:
-    """What a client sends; `path` starts at the root of the server."""
+    """What a client sends; `path` starts at the root of the server. `taken_over`: to one with `serve_available_ips`."""
 
     method: str
     path: str
     body: Any = None
+    taken_over: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,13 @@ class Timed:
 
 @dataclass(frozen=True)
 class Server:
-    """A Nautobot that answers at `url`, and the token with which to ask it."""
+    """A Nautobot that answers at `url`, and the token with which to ask it; and at `taking_over` the same, but with the
+    setting `serve_available_ips`.
+    """
 
     url: str
     token: str = field(repr=False)
+    taking_over: str = ""
 
     def send(self, request: Request) -> Timed:
         """Time one request from connecting to the answer's last byte. A broken connection is an answer of status 0."""
@@ -59,9 +63,10 @@ class Server:
         if request.body is not None:
             headers["Content-Type"] = "application/json"
             content = json.dumps(request.body).encode()
+        netloc = urlsplit(self.taking_over if request.taken_over else self.url).netloc
         began = time.monotonic()
         try:
-            with closing(http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=TIMEOUT_SECONDS)) as connection:
+            with closing(http.client.HTTPConnection(netloc, timeout=TIMEOUT_SECONDS)) as connection:
                 connection.request(request.method, request.path, content, headers)
                 response = connection.getresponse()
                 status, answer = response.status, response.read()

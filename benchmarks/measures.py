@@ -81,7 +81,7 @@ def contest(filler: Filler, name: str, clients: int, ranges: int = 1) -> Contest
 
 
 def _without_core(repetitions: int) -> dict[str, int]:
-    return {"plain": repetitions, "ours": repetitions, "ours_mac": repetitions}
+    return {"plain": repetitions, "served": repetitions, "ours": repetitions, "ours_mac": repetitions}
 
 
 def warm_up(clients: Clients, servers: list[Server], subnets: list[Subnet]) -> None:

@@ -1,5 +1,6 @@
 """The ways to get an address that are compared: what each of them sends."""
 
+import dataclasses
 import ipaddress
 import itertools
 import statistics
@@ -31,6 +32,11 @@ def core(subnet: Subnet) -> Request:
     return Request("POST", f"/api/ipam/prefixes/{subnet.prefix_id}/available-ips/?{query}", {"status": "Active"})
 
 
+def served(subnet: Subnet) -> Request:
+    """The same, answered by the App: the setting `serve_available_ips` is on."""
+    return dataclasses.replace(core(subnet), taken_over=True)
+
+
 def ours(subnet: Subnet) -> Request:
     """The App: the next free address within bounds, by namespace and prefix. It makes what the two above make."""
     return Request("POST", next_free_ip(subnet), _bounds(subnet))
@@ -58,7 +64,13 @@ def ours_preview(subnet: Subnet) -> Request:
     return Request("GET", f"{next_free_ip(subnet)}?{urlencode(_bounds(subnet))}")
 
 
-METHODS: dict[str, Callable[[Subnet], Request]] = {"plain": plain, "core": core, "ours": ours, "ours_mac": ours_mac}
+METHODS: dict[str, Callable[[Subnet], Request]] = {
+    "plain": plain,
+    "core": core,
+    "served": served,
+    "ours": ours,
+    "ours_mac": ours_mac,
+}
 
 
 def next_free_ip(subnet: Subnet) -> str:

@@ -23,6 +23,8 @@ BULK_MAX = 0.25
 THROUGHPUT_MIN = 1.4
 P99_MAX = 3
 PREVIEW_MAX = 2
+SERVED_MAX = 0.9
+SERVED_THROUGHPUT_MIN = 1.2
 
 PACKAGES = ("nautobot", "nautobot-pve-ipam", "Django", "djangorestframework", "pyuwsgi")
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -137,7 +139,7 @@ def _replace(path: Path, name: str, text: str) -> None:
 
 def rows(results: dict[str, Any]) -> Iterator[Row]:
     """The comparisons, in the order of the table."""
-    empty = results["fills"]["0"]["ours_ms"]
+    empty = results["fills"]["0"]
     for used, figures in results["fills"].items():
         yield from _single(f"{int(used):,} used", figures, empty)
         if used == "100000" and figures.get("core_ms"):
@@ -160,7 +162,7 @@ def rows(results: dict[str, Any]) -> Iterator[Row]:
                 results["preview_ms"], PREVIEW_MAX)  # fmt: skip
 
 
-def _single(what: str, figures: dict[str, Any], empty: float) -> Iterator[Row]:
+def _single(what: str, figures: dict[str, Any], empty: dict[str, Any]) -> Iterator[Row]:
     plain, ours = figures["plain_create_ms"], figures["ours_ms"]
     yield _less(what, "plain create, ms", plain, ours, PLAIN_MAX)
     yield _less(f"{what}, for a guest", "plain create, ms", plain, figures["ours_mac_ms"], GUEST_MAX)
@@ -170,8 +172,13 @@ def _single(what: str, figures: dict[str, Any], empty: float) -> Iterator[Row]:
         how = "*" if figures["temp_pool_extrapolated"] else ""
         yield _less(what, f"temporary pools{how}, ms", figures["temp_pool_ms"], ours)
         yield _less(what, f"temporary pools{how}, calls", figures["temp_pool_calls"], 1)
-    yield _less(what, "ours at 0 used, ms", empty, ours, FLAT_MAX)
+    yield _less(what, "ours at 0 used, ms", empty["ours_ms"], ours, FLAT_MAX)
     yield _less(f"{what}, first request", "ours, ms", ours, figures["ours_first_ms"], FIRST_MAX)
+    if served := figures.get("served_ms"):
+        yield _less(f"{what}, core's URL", "plain create, ms", plain, served, SERVED_MAX)
+        yield _less(f"{what}, core's URL", "the same at 0 used, ms", empty["served_ms"], served, FLAT_MAX)
+        if figures.get("core_ms"):
+            yield _less(f"{what}, core's URL", "the setting off, ms", figures["core_ms"], served)
 
 
 def _parallel_figures(results: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -189,6 +196,10 @@ def _parallel(what: str, figures: dict[str, dict[str, Any]]) -> Iterator[Row]:
     yield _more(what, "core available-ips per second", core["per_second"], ours["per_second"])
     failed = _percent_failed(ours)
     yield Row(what, "core available-ips, % failed", _percent_failed(core), failed, failed, at_most=0)
+    if served := figures.get("served"):
+        name, failed = f"{what}, core's URL", _percent_failed(served)
+        yield _more(name, "plain creates per second", rate, served["per_second"], SERVED_THROUGHPUT_MIN)
+        yield Row(name, "the setting off, % failed", _percent_failed(core), failed, failed, at_most=0)
     yield _less(f"{what}, p99", "p50 of the same, ms", ours["p50_ms"], ours["p99_ms"], P99_MAX)
 
 
@@ -215,7 +226,8 @@ def _percent_failed(figures: dict[str, Any]) -> float:
 def failures_and_duplicates(results: dict[str, Any]) -> tuple[int, int]:
     """Of the App's own, over all that ran in parallel."""
     parallel = [*results["parallel"].values(), results["two_servers"]]
-    ours = [figures[method] for figures in parallel for method in ("ours", "ours_mac")]
+    methods = ("ours", "ours_mac", "served")
+    ours = [figures[method] for figures in parallel for method in methods if method in figures]
     return sum(figures["failed"] for figures in ours), sum(figures["duplicates"] for figures in ours)
 
 

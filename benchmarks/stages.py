@@ -27,7 +27,10 @@ STAGES = {
         "nautobot_pve_ipam.services.callers:Caller.in_prefix",
     ],
     "validating the request": ["rest_framework.serializers:BaseSerializer.is_valid"],
-    "search and locks": ["nautobot_pve_ipam.api.next_free_ip:allocate"],
+    "search and locks": [
+        "nautobot_pve_ipam.api.next_free_ip:allocate",
+        "nautobot_pve_ipam.api.available_ips:allocate",
+    ],
     "building the objects": ["nautobot_pve_ipam.services.allocation:_Maker.make"],
     "validating the objects: clean() and custom validators": [
         "nautobot.ipam.models:IPAddress.clean",
