@@ -19,6 +19,7 @@ NAVIGATION = (
     "admin",
     "pve",
     "next_free_ip",
+    "automation",
     "pages",
     "compatibility",
     "faq",

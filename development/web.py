@@ -29,6 +29,7 @@ STATIC_FILES_KEPT_SECONDS = 30 * 86400  # since they were used
 
 # Requests go through uWSGI's HTTP router: its plain http-socket closes every connection after one request. The router
 # takes over a socket that listens already, so that no other server can get the port between the choice and the start.
+# Its timeout is not reached by a request that waits for its turn among many, on a busy machine.
 # Workers end without tearing down Python, which would take them 12 seconds.
 CONFIGURATION = """\
 [uwsgi]
@@ -41,6 +42,7 @@ enable-threads = true
 http = fd://{listener}
 http-keepalive = 1
 http-auto-chunked = true
+http-timeout = 300
 buffer-size = 65535
 static-map = /static={static}
 disable-logging = true

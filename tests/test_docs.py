@@ -1,9 +1,14 @@
 """The App's documentation: it renders, links work, Nautobot serves it, and it is correct."""
 
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 from html.parser import HTMLParser
+from string import Template
+from urllib.parse import urlencode
 
 import pytest
 from django.apps import apps
@@ -28,6 +33,7 @@ MODELS = [model for model in apps.get_app_config(APP).get_models() if model.__na
 COMMON_FIELDS = {field.name for field in PrimaryModel._meta.get_fields()} | {"id"}
 EXAMPLE = re.compile(r"```sh\n(.*?)```\n```\n(\d+) [\w ]+\n(.*?)```", re.DOTALL)
 REFUSED = re.compile(r"^\| `([{\[].*)` \| (\d{3}) (.*) \|$", re.MULTILINE)
+PATH = re.compile(r'^ +(\w+_path) += "([^"]*)"', re.MULTILINE)
 PAGES = [str(source.relative_to(DOCS).with_suffix(".html")) for source in sources()]
 
 
@@ -200,8 +206,7 @@ def test_metrics_are_documented(db):
     assert exported - code_in("pages.md") == set()
 
 
-@pytest.fixture(scope="module")
-def demo(live):
+def demo_network(live):
     """The demo's subnet with the addresses of its guests, in a separate namespace."""
     network = Network(live)
     base, mine = f"namespaces/{network.name}", {"zone": "simple1"}
@@ -215,6 +220,11 @@ def demo(live):
     return network
 
 
+@pytest.fixture(scope="module")
+def demo(live):
+    return demo_network(live)
+
+
 def test_the_examples_of_next_free_ip_are_correct(demo):
     examples = EXAMPLE.findall(text_of("next_free_ip.md"))
     assert len(examples) == 6
@@ -225,6 +235,99 @@ def test_the_examples_of_next_free_ip_are_correct(demo):
         got = demo.live.request("GET" if body is None else "POST", url, body, headers=headers)
         assert (got.status, got.body) == (int(status), got.body), got.reason
         assert_documented(json.loads(answer.replace('"pve"', json.dumps(demo.name))), got.body)
+
+
+@pytest.fixture(scope="module")
+def automated(live):
+    """Another one, and the environment of the examples for automation; the App serves core's available-ips."""
+    switch = "from constance import config; config.nautobot_pve_ipam__serve_available_ips = {}"
+    live.manage(switch.format(True))
+    network = demo_network(live)
+
+    def uuid_of(what, **fields):
+        query = urlencode({"namespace": network.name, **fields})
+        (found,) = live.request("GET", f"/api/ipam/{what}/?{query}").body["results"]
+        return found["id"]
+
+    environment = {
+        "NAUTOBOT_URL": live.url,
+        "NAUTOBOT_TOKEN": live.token,
+        "PREFIX": uuid_of("prefixes", prefix="10.0.0.0/24"),
+        "RANGE": uuid_of("ip-address-ranges", start_address="10.0.0.100"),
+    }
+    yield network, environment
+    live.manage(switch.format(False))
+
+
+def blocks(language):
+    """The code blocks of the page for automation in that language."""
+    found = re.findall(rf"^```{language}\n(.*?)^```", text_of("automation.md"), re.DOTALL | re.MULTILINE)
+    assert found
+    return found
+
+
+def test_the_examples_of_automation_are_correct(automated):
+    network, environment = automated
+    examples = EXAMPLE.findall(text_of("automation.md"))
+    assert len(examples) == 2
+    for command, status, answer in examples:
+        url, body, key = parsed(Template(command).safe_substitute(environment))
+        for expected in (int(status), 200):
+            got = network.live.request(
+                "POST", url.removeprefix(network.live.url), body, headers={"Idempotency-Key": key}
+            )
+            assert got.status == expected, got
+            assert_documented(json.loads(answer), got.body)
+
+
+def test_the_examples_for_pynautobot_are_correct(automated, monkeypatch):
+    network, environment = automated
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    first, second = (
+        block.replace('namespace="pve"', f'namespace="{network.name}"').replace('"web2"', f'"web2 {network.name}"')
+        for block in blocks("python")
+    )
+    found = {}
+    exec(first, found)
+    made = [found["address"], *found["several"]]
+    assert len({address.address for address in made}) == len(made) == 5
+    assert found["address"].dns_name == "web1.example.com"
+    exec(second, found)
+    assert found["address"].address == "10.0.0.152/24"
+    assert found["address"].id == found["again"].id
+
+
+def test_the_playbook_for_ansible_is_correct(automated, tmp_path):
+    network, environment = automated
+    (playbook,) = blocks("yaml")
+    file = tmp_path / "playbook.yml"
+    file.write_text(playbook.replace("Idempotency-Key: db1", f"Idempotency-Key: db1 {network.name}"))
+    command = [sys.executable, "-m", "ansible", "playbook", "--inventory", "localhost,", "--connection", "local", file]
+    settings = {"LC_ALL": "C.UTF-8", "ANSIBLE_HOME": str(tmp_path), "ANSIBLE_PYTHON_INTERPRETER": sys.executable}
+    for changed in (1, 0):
+        done = subprocess.run(
+            command, env={**os.environ, **environment, **settings}, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert '"msg": "db1 has 10.0.0.10/24"' in done.stdout
+        assert f"changed={changed} " in done.stdout
+
+
+def test_the_requests_of_the_example_for_terraform_are_correct(automated):
+    """Terraform itself is no Python package: these are the requests that its provider sends."""
+    network, _environment = automated
+    (example,) = blocks("hcl")
+    paths = {name: path.replace("/pve/", f"/{network.name}/") for name, path in PATH.findall(example)}
+    data = dict(re.findall(r'(\w+) = "([^"]*)"', re.search(r"jsonencode\({(.*?)}\)", example)[1]))
+    key = {"Idempotency-Key": f"web3 {network.name}"}
+    made, again = (network.live.request("POST", paths["create_path"], data, headers=key) for _ in range(2))
+    assert (made.status, again.status) == (201, 200)
+    assert made.body["id"] == again.body["id"]
+    of_it = {name: path.replace("{id}", made.body["id"]) for name, path in paths.items()}
+    assert network.live.request("GET", of_it["read_path"]).body.items() >= data.items()
+    assert network.live.request("PATCH", of_it["update_path"], {**data, "description": "changed"}).status == 200
+    assert network.live.request("DELETE", of_it["destroy_path"]).status == 204
 
 
 def test_the_sentences_of_refused_requests_are_correct(demo):

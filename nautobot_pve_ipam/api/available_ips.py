@@ -8,6 +8,7 @@ ranges that are not exclusive, are as free as the rest. What differs, and has to
 - The gateway of a PVE subnet is never handed out, even if there is no IPAddress for it (yet, or any more).
 - An exclusive range that begins outside of the prefix is passed over, where core runs into it and answers 400.
 - Where core crashes (status 500), such as for a body that is no object, there is a 4xx with a sentence.
+- With the setting `guard_dhcp_ranges`, a request without bounds passes over the DHCP ranges of PVE's subnets.
 - `limit=0` or less is Nautobot's maximum page size, as its documentation says, and not all that is free.
 - If the database, Redis or a lock is out of reach, or the App's tables are missing: 503 with Retry-After.
 
@@ -38,7 +39,7 @@ from nautobot.apps.utils import get_settings_or_config
 from nautobot.core.constants import MAX_PAGE_SIZE_DEFAULT, PAGINATE_COUNT_DEFAULT
 from nautobot.ipam.api.serializers import AvailableIPSerializer, IPAddressSerializer, IPAllocationSerializer
 from nautobot.ipam.api.views import PrefixViewSet
-from nautobot.ipam.models import IPAddress, Prefix
+from nautobot.ipam.models import IPAddress, IPAddressRange, Prefix
 from rest_framework import exceptions
 from rest_framework.generics import get_object_or_404
 from rest_framework.response import Response
@@ -49,9 +50,10 @@ from nautobot_pve_ipam.api.next_free_ip import IDEMPOTENCY_KEY, QUERY_PARAMETERS
 from nautobot_pve_ipam.api.requests import OurFieldsSerializer, digest, idempotency_key, one_search, search_of
 from nautobot_pve_ipam.core_internals import declared_fields, hang_answer
 from nautobot_pve_ipam.errors import InvalidRequest, NoFreeAddress, Unavailable
-from nautobot_pve_ipam.search.intervals import Interval, to_text
+from nautobot_pve_ipam.search.intervals import Interval, to_int, to_text
 from nautobot_pve_ipam.search.occupancy import span
 from nautobot_pve_ipam.search.search import Search
+from nautobot_pve_ipam.services import guard
 from nautobot_pve_ipam.services.allocation import Wanted, allocate, dns_name_of
 from nautobot_pve_ipam.services.callers import Caller
 from nautobot_pve_ipam.services.defaults import is_on
@@ -168,6 +170,8 @@ class Asked:
         else:
             search = by_cores_bounds(prefix, start, end, within)
             is_strict = bool(STRICT.search(request.headers.get("Prefer", "")))
+        if not search.bounds and guard.is_on():  # who names no range gets nothing from those of PVE
+            search = replace(search, guarded=True)
         guests = [OurFieldsSerializer.guest(body) for body in bodies]
         if any(guests):  # whose addresses must not be in another subnet: not in a child network
             search = replace(search, by_core=False, bounds=search.bounds or (span(prefix),))
@@ -331,6 +335,18 @@ PREFER = OpenApiParameter(
 )
 
 
+def documented(method):
+    """Describe an action in the OpenAPI schema."""
+    method = extend_schema(
+        methods=["post"],
+        parameters=[IDEMPOTENCY_KEY, PREFER],
+        request=AllocationSerializer(many=True),
+        responses=dict.fromkeys((200, 201), IPAddressSerializer(many=True)),
+    )(method)
+    method = extend_schema(methods=["get"], responses={200: AvailableIPSerializer(many=True)})(method)
+    return extend_schema(methods=["get", "post"], parameters=QUERY_PARAMETERS)(method)
+
+
 class AvailableIPsViewSet(InCoresTerms, PrefixViewSet):
     """Core's viewset of prefixes, for this one URL."""
 
@@ -341,14 +357,7 @@ class AvailableIPsViewSet(InCoresTerms, PrefixViewSet):
         self.served = is_on(SETTING)  # first: whatever fails from here on is answered by us, or by core
         super().initial(request, *args, **kwargs)
 
-    @extend_schema(methods=["get", "post"], parameters=QUERY_PARAMETERS)
-    @extend_schema(methods=["get"], responses={200: AvailableIPSerializer(many=True)})
-    @extend_schema(
-        methods=["post"],
-        parameters=[IDEMPOTENCY_KEY, PREFER],
-        request=AllocationSerializer(many=True),
-        responses=dict.fromkeys((200, 201), IPAddressSerializer(many=True)),
-    )
+    @documented
     def available_ips(self, request, pk=None, **kwargs):
         """
         A convenience method for listing and/or allocating available IP addresses within a prefix.
@@ -365,6 +374,23 @@ class AvailableIPsViewSet(InCoresTerms, PrefixViewSet):
         return self.handed_out(prefix) if request.method == "POST" else self.shown(prefix)
 
 
+class RangeAvailableIPsViewSet(InCoresTerms):
+    """The same for an IP address range, below our own base URL: core has no such URL, and Apps can only replace URLs
+    of core's, not add any. Whoever calls it has chosen it, so it needs no setting.
+    """
+
+    name = "Available IPs of an IP Address Range"
+
+    @documented
+    def available_ips(self, request, pk):
+        """List or allocate available IP addresses within an IP address range, as Nautobot does within a prefix."""
+        ranges = IPAddressRange.objects.restrict(request.user).select_related("parent__namespace")
+        found = get_object_or_404(ranges, pk=pk)
+        within = to_int(found.start_host), to_int(found.end_host)
+        prefix = found.parent
+        return self.handed_out(prefix, within) if request.method == "POST" else self.shown(prefix, within)
+
+
 #: As core's router makes it, but for the schema, which is that of our method.
 available_ips = AvailableIPsViewSet.as_view(
     dict(PrefixViewSet.available_ips.mapping),
@@ -372,3 +398,4 @@ available_ips = AvailableIPsViewSet.as_view(
     detail=True,
     **{name: value for name, value in PrefixViewSet.available_ips.kwargs.items() if name != "schema"},
 )
+range_available_ips = RangeAvailableIPsViewSet.as_view({"get": "available_ips", "post": "available_ips"}, detail=True)

@@ -3,7 +3,7 @@
 from django.urls import include, path, re_path
 from nautobot.apps.api import OrderedDefaultRouter
 
-from nautobot_pve_ipam.api import hooks, netbox, next_free_ip, views
+from nautobot_pve_ipam.api import available_ips, hooks, netbox, next_free_ip, views
 
 router = OrderedDefaultRouter(view_name="Proxmox VE")
 router.register("clusters", views.PVEClusterViewSet)
@@ -31,6 +31,11 @@ urlpatterns = [
         "ip-address-ranges/<uuid:pk>/next-free-ip/",
         next_free_ip.RangeNextFreeIPView.as_view(),
         name="ipaddressrange_next_free_ip",
+    ),
+    path(
+        "ip-address-ranges/<uuid:pk>/available-ips/",
+        available_ips.range_available_ips,
+        name="ipaddressrange_available_ips",
     ),
     path(
         "namespaces/<str:namespace>/subnets/<str:subnet>/next-free-ip/",

@@ -60,10 +60,19 @@ class Cursor:
     `position` is where to start: no address in `first`..`position - 1` was free when it was set.
     """
 
-    def __init__(self, prefix_id: UUID, first: int, last: int, *, skip_ranges: bool, by_core: bool = False) -> None:
+    def __init__(
+        self,
+        prefix_id: UUID,
+        first: int,
+        last: int,
+        *,
+        skip_ranges: bool,
+        by_core: bool = False,
+        guarded: bool = False,
+    ) -> None:
         self._key = _key(prefix_id)
         rule = "core" if by_core else "outside" if skip_ranges else "all"
-        self._field = f"{first:032x}-{last:032x}-{rule}"
+        self._field = f"{first:032x}-{last:032x}-{rule}{'-guarded' if guarded else ''}"
         self._stored = (_redis("hget", self._key, self._field) or b"")[:32]
         try:
             self.position = min(max(int(self._stored or b"0", 16), first), last)

@@ -82,21 +82,22 @@ def free_intervals(
     exclude: Iterable[Interval] = (),
     skip_ranges: bool,
     into_networks: bool = False,
+    guarded: bool = False,
 ) -> Iterator[Interval]:
     """The free intervals of `prefix` between `first` and `last` inclusive, ascending and lazy. None of them lies on
     both sides of a child prefix's end.
 
     `exclude` are ordered intervals to leave out. Gateways and ranges marked exclusive are always left out, other IP
-    address ranges only if `skip_ranges` is set, child networks unless `into_networks` is. Addresses count wherever
-    Nautobot has left them: on the prefix, on a pool in it, or on a prefix around it. Those on a prefix that does not
-    even contain them need `tables.hosts_in_use`.
+    address ranges only if `skip_ranges` is set or, for the DHCP ranges of PVE's subnets, `guarded`; child networks
+    unless `into_networks` is set. Addresses count wherever Nautobot has left them: on the prefix, on a pool in it, or
+    on a prefix around it. Those on a prefix that does not even contain them need `tables.hosts_in_use`.
     """
     if first > last:
         return
     outside = _outside(prefix)
-    exclude = sorted((*exclude, *_closed_from_outside(prefix, outside)))
+    exclude = sorted((*exclude, *_closed_from_outside(prefix, outside, guarded)))
     # The cache only needs the prefixes around one region: at most one per prefix length.
-    ranges_of = lru_cache(IPV6_BITS)(partial(_ranges, prefix.ip_version, skip_ranges))
+    ranges_of = lru_cache(IPV6_BITS)(partial(_ranges, prefix.ip_version, skip_ranges, guarded))
     addresses_of = lru_cache(IPV6_BITS)(lambda owners: taken(prefix.ip_version, (*outside, *owners)))
     for begin, until in growing(first, last, WINDOW, WINDOW_GROWTH):
         for start, end, owners in regions(prefix, begin, until, into_networks=into_networks):
@@ -208,7 +209,7 @@ class _Pages:
                 self._limit = min(self._limit * 4, PAGE_MAX)
 
 
-def _ranges(ip_version: int, block_all: bool, parent_id: DatabaseID) -> _Pages:
+def _ranges(ip_version: int, block_all: bool, guarded: bool, parent_id: DatabaseID) -> _Pages:
     """The IP address ranges and gateways of one prefix as ordered intervals.
 
     A range that does not block is represented as an empty interval `(start, start - 1)`: it takes nothing away, but
@@ -216,7 +217,7 @@ def _ranges(ip_version: int, block_all: bool, parent_id: DatabaseID) -> _Pages:
     """
 
     def read(address: int, until: int, limit: int) -> tuple[list[Interval], int]:
-        rows = tables.read_ranges([parent_id], ip_version, (address, until), limit)
+        rows = tables.read_ranges([parent_id], ip_version, (address, until), limit, guarded=guarded)
         page = rows[: sum(row.start < address for row in rows) + limit]  # there may be more gateways than fit
         intervals = [(start, end if block_all or is_closed else start - 1) for start, end, is_closed in page]
         is_full = sum(start >= address for start, _ in intervals) == limit
@@ -233,14 +234,14 @@ def _outside(prefix: Prefix) -> list[DatabaseID]:
     return [row.id for row in around if row.length < prefix.prefix_length]
 
 
-def _closed_from_outside(prefix: Prefix, outside: list[DatabaseID]) -> list[Interval]:
-    """The exclusive ranges and gateways of enclosing prefixes that overlap this prefix, as intervals.
+def _closed_from_outside(prefix: Prefix, outside: list[DatabaseID], guarded: bool) -> list[Interval]:
+    """The exclusive, or guarded, ranges and gateways of enclosing prefixes that overlap this prefix, as intervals.
 
     A prefix may be created across the end of a range; core still forbids addresses there.
     """
     if not outside:
         return []
-    ranges = tables.read_closed_ranges(outside, prefix.ip_version, span(prefix), PAGE)
+    ranges = tables.read_ranges(outside, prefix.ip_version, span(prefix), PAGE, guarded=guarded, only_closed=True)
     return [(row.start, row.end) for row in ranges]
 
 

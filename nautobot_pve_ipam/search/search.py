@@ -27,6 +27,7 @@ class Search:
 
     `by_core`: by the rule of Nautobot's own `available-ips`, to which child networks and IP address ranges that are not
     exclusive are as good as any other part of the prefix, and so is the first address of an IPv6 prefix.
+    `guarded`: except the DHCP ranges of PVE's subnets.
     """
 
     prefix: Prefix
@@ -34,6 +35,7 @@ class Search:
     exclude: tuple[Interval, ...] = ()
     offset: int = 0
     by_core: bool = False
+    guarded: bool = False
 
     def free(self) -> Iterator[Interval]:
         """The free intervals, in the order in which addresses are to be handed out; lazy.
@@ -62,9 +64,11 @@ class Search:
         """Search from the cursor up and then, in case the cursor is too high, below it."""
         if first > last:
             return
-        skip_ranges = not self.bounds and not self.by_core
-        find = partial(free_intervals, self.prefix, skip_ranges=skip_ranges, into_networks=self.by_core)
-        cursor = Cursor(self.prefix.pk, first, last, skip_ranges=skip_ranges, by_core=self.by_core)
+        skip_ranges, guarded = not self.bounds and not self.by_core, self.guarded
+        find = partial(
+            free_intervals, self.prefix, skip_ranges=skip_ranges, into_networks=self.by_core, guarded=guarded
+        )
+        cursor = Cursor(self.prefix.pk, first, last, skip_ranges=skip_ranges, by_core=self.by_core, guarded=guarded)
         above = find(cursor.position, last)
         if lowest := next(above, None):
             cursor.advance(lowest[0])

@@ -16,6 +16,8 @@ from nautobot_pve_ipam.search.intervals import IPV4_BITS, IPV6_BITS, Interval, t
 
 DatabaseID = UUID | str
 
+#: SQL: whether an IP address range, here called `own`, is a DHCP range of a PVE subnet.
+IS_OF_PVE = "EXISTS (SELECT 1 FROM nautobot_pve_ipam_sdndhcprange WHERE ip_address_range_id = own.id)"
 #: Ranges before an address among which one may reach over it. A range with more ranges inside it, which core would only
 #: leave by mistake, is not seen by a search that begins behind all of them: there is no index that finds it without
 #: reading them. Core does that for exclusive ranges whenever an address is made, so that nobody is given one in those.
@@ -34,7 +36,7 @@ class ChildRow(NamedTuple):
 
 class RangeRow(NamedTuple):
     """An IP address range, or a gateway as a range of one address: its inclusive start and end, and whether it is
-    closed, which means that no address in it is ever free: exclusive ranges and gateways are.
+    closed, which means that no address in it is free: exclusive ranges and gateways are, guarded ranges may be.
     """
 
     start: int
@@ -115,22 +117,30 @@ class Children:
 
 
 def read_ranges(
-    parent_ids: list[DatabaseID], ip_version: int, interval: Interval, limit: int, condition: str = "TRUE"
+    parent_ids: list[DatabaseID],
+    ip_version: int,
+    interval: Interval,
+    limit: int,
+    *,
+    guarded: bool = False,
+    only_closed: bool = False,
 ) -> list[RangeRow]:
     """The IP address ranges and gateways of some prefixes by their start: for each prefix, up to `limit` ranges that
     start in the interval, those of the last LOOK_BACK before it that reach into it, and the gateways of PVE's subnets
     in it.
 
     Ranges may overlap and nest: core checks only new ones, not those that move up when a child prefix is deleted.
-    `condition` is an SQL condition for ranges.
+    `guarded`: the DHCP ranges of PVE's subnets are closed, too. `only_closed`: no others.
     """
-    columns = "SELECT start_host, end_host, is_exclusive"
-    of_parent = "FROM ipam_ipaddressrange WHERE parent_id = %s AND ip_version = %s AND"
+    closed = f"(is_exclusive OR {IS_OF_PVE})" if guarded else "is_exclusive"
+    condition = closed if only_closed else "TRUE"
+    columns = f"SELECT start_host, end_host, {closed}"
+    of_parent = "FROM ipam_ipaddressrange own WHERE parent_id = %s AND ip_version = %s AND"
     # Two plain index lookups: the planner need not guess where the second one starts, and the first one does not scan
     # backwards for a range that matches the condition.
     sql = (
         f"({columns} FROM (SELECT * {of_parent} start_host < %s ORDER BY start_host DESC LIMIT {LOOK_BACK})"
-        f" AS before_it WHERE end_host >= %s AND {condition}) UNION ALL ({columns} {of_parent}"
+        f" AS own WHERE end_host >= %s AND {condition}) UNION ALL ({columns} {of_parent}"
         f" start_host >= %s AND start_host <= %s AND {condition} ORDER BY start_host LIMIT %s) UNION ALL"
         f" (SELECT {_gateway()}, {_gateway()}, TRUE FROM nautobot_pve_ipam_sdnsubnet"
         f" WHERE prefix_id = %s AND {_gateway()} >= %s AND {_gateway()} <= %s)"
@@ -141,11 +151,6 @@ def read_ranges(
         values += [id_, ip_version, begin, begin, id_, ip_version, begin, end, limit, id_, begin, end]
     rows = _rows(" UNION ALL ".join([sql] * len(parent_ids)), values)
     return sorted(RangeRow(_number(start), _number(end), bool(is_closed)) for start, end, is_closed in rows)
-
-
-def read_closed_ranges(parent_ids: list[DatabaseID], ip_version: int, interval: Interval, limit: int) -> list[RangeRow]:
-    """Like `read_ranges`, but only exclusive ranges and gateways."""
-    return read_ranges(parent_ids, ip_version, interval, limit, "is_exclusive")
 
 
 def read_ranges_with_role(
@@ -159,8 +164,7 @@ def read_ranges_with_role(
 
 def sdn_ranges_around(parent_ids: list[DatabaseID], ip_version: int, host: int) -> list[DatabaseID]:
     """The IDs of the IP address ranges of some prefixes that contain `host` and are DHCP ranges of PVE's subnets."""
-    is_linked = "EXISTS (SELECT 1 FROM nautobot_pve_ipam_sdndhcprange WHERE ip_address_range_id = before_it.id)"
-    return [id_ for (id_,) in _overlapping_ranges("id", parent_ids, ip_version, (host, host), is_linked)]
+    return [id_ for (id_,) in _overlapping_ranges("id", parent_ids, ip_version, (host, host), IS_OF_PVE)]
 
 
 def _overlapping_ranges(
@@ -169,7 +173,7 @@ def _overlapping_ranges(
     """These columns of the IP address ranges of some prefixes that overlap the interval and match the SQL condition."""
     sql = (
         f"(SELECT {columns} FROM (SELECT * FROM ipam_ipaddressrange WHERE parent_id = %s AND ip_version = %s"
-        f" AND start_host <= %s ORDER BY start_host DESC LIMIT %s) AS before_it WHERE end_host >= %s AND {condition})"
+        f" AND start_host <= %s ORDER BY start_host DESC LIMIT %s) AS own WHERE end_host >= %s AND {condition})"
     )
     first, last = interval
     limit, parameters = last - first + 1 + LOOK_BACK, []

@@ -390,7 +390,7 @@ class _Writer:
 
     def _create(self, found: list[tuple[int, Wanted]]) -> list[Held]:
         made = []
-        with atomic(), log_together():
+        with atomic(), log_together(), guard.chosen({host for host, _item in found}):
             for address, (_host, item) in zip(self._write(found), found, strict=True):
                 log_cheaply(address)
                 transaction.on_commit(addresses_allocated.inc)
@@ -492,9 +492,9 @@ class _Maker:
         address.cf.update(custom_fields)
         if self._is_parent:
             know_parent(address, self._prefix)
-        guard.let_pass(address)
         log_cheaply(address)
-        address.save()  # it calls clean() itself; validated_save() would do so twice
+        with guard.chosen((host,)):
+            address.save()  # it calls clean() itself; validated_save() would do so twice
         transaction.on_commit(addresses_allocated.inc)
         if tags:
             address.tags.set(tags)

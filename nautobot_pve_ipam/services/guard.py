@@ -6,10 +6,12 @@ PVE's calls may, those who name the range in a call of ours, and users with an o
 search and models.
 """
 
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from nautobot.apps.config import get_app_settings_or_config
 from nautobot.ipam.models import IPAddress, IPAddressRange, Prefix
 
 from nautobot_pve_ipam.core_internals import value_before_save
@@ -17,21 +19,28 @@ from nautobot_pve_ipam.errors import Forbidden
 from nautobot_pve_ipam.permissions import require
 from nautobot_pve_ipam.search import tables
 from nautobot_pve_ipam.search.intervals import to_int
-from nautobot_pve_ipam.services.defaults import APP
+from nautobot_pve_ipam.services import defaults
 
 SETTING = "guard_dhcp_ranges"
 #: An "additional action" of object permissions on IP address ranges, as Nautobot calls those that are not its own.
 ACTION = "allocate"
 
+_chosen: ContextVar[Collection[int]] = ContextVar("pve_ipam_chosen", default=())
+
 
 def is_on() -> bool:
     """Whether DHCP ranges are guarded; no query."""
-    return bool(get_app_settings_or_config(APP, SETTING))
+    return defaults.is_on(SETTING)
 
 
-def let_pass(address: IPAddress) -> None:
-    """Let a new address pass that our services have chosen: for PVE, or for somebody who has named its range."""
-    address.pve_ipam_chosen = True
+@contextmanager
+def chosen(hosts: Collection[int]) -> Iterator[None]:
+    """Let addresses pass that our services have chosen: for PVE, or for somebody who has named their range."""
+    before = _chosen.set(hosts)
+    try:
+        yield
+    finally:
+        _chosen.reset(before)
 
 
 def check(address: IPAddress, user: Any) -> None:
@@ -40,9 +49,9 @@ def check(address: IPAddress, user: Any) -> None:
     Only if it comes there: it is new, or comes from another namespace. Its parent must be known. Costs nothing but the
     look at the setting while that is off, and two queries while it is on, whatever the number of ranges.
     """
-    if not _comes(address) or getattr(address, "pve_ipam_chosen", False) or not is_on():
+    if not _comes(address) or (host := to_int(address.host)) in _chosen.get() or not is_on():
         return
-    version, host = address.ip_version, to_int(address.host)
+    version = address.ip_version
     parents = [row.id for row in tables.prefixes_around(address.parent.namespace_id, version, host)]
     found = tables.sdn_ranges_around(parents, version, host)
     if not found or _stays_in_namespace(address):
@@ -57,8 +66,8 @@ def check(address: IPAddress, user: Any) -> None:
 
 
 def _comes(address: IPAddress) -> bool:
-    if address.parent_id is None:
-        return False
+    if address.parent_id is None or not address.host:
+        return False  # it is invalid, as others will say
     return not address.present_in_database or value_before_save(address, "parent_id") != address.parent_id
 
 

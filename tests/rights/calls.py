@@ -135,7 +135,7 @@ def bodies(endpoint: Endpoint, method: str, side: Side) -> list[Any]:
         ("POST", "ipam/prefixes/"): [{"prefix": str(side.prefix.prefix)}, {"prefix": f"{side.net}.0/25"}],
         ("DELETE", "ipam/prefixes/{pk}/"): [{}],
         ("POST", "ipam/prefixes/{pk}/available-ips/"): [{"description": f"mac:{side.mac}", "dns_name": "stolen"}],
-        ("POST", "prefixes/{pk}/available-ips/"): [{"status": {"name": "Active"}, **told} for told in ({}, guest)],
+        ("POST", "{pk}/available-ips/"): [{"status": {"name": "Active"}, **told} for told in ({}, guest)],
         ("POST", "ipam/ip-ranges/"): [{"start_address": f"{side.net}.20/24", "end_address": f"{side.net}.29/24"}],
         ("DELETE", "ipam/ip-ranges/{start}-{end}/"): [{}],
         ("POST", "ipam/ip-ranges/{start}-{end}/available-ips/"): [

@@ -78,3 +78,12 @@ def test_cores_endpoint_is_documented_as_core_does_and_with_what_we_take(schema)
     for status in ("200", "201"):
         answer = post["responses"][status]["content"]["application/json"]["schema"]
         assert "IPAddress" in answer["$ref"]  # a page of them, which is wrong, but what core says
+
+
+def test_so_is_that_of_ranges(schema):
+    endings = ("/ipam/prefixes/{id}/available-ips/", "/plugins/pve-ipam/ip-address-ranges/{id}/available-ips/")
+    cores, ours = (next(path for name, path in schema["paths"].items() if name.endswith(end)) for end in endings)
+    assert ours["post"]["requestBody"] == cores["post"]["requestBody"]
+    for method in ("get", "post"):
+        assert {item["name"] for item in ours[method]["parameters"]} >= QUERY
+        assert set(ours[method]["responses"]) == set(cores[method]["responses"])
