@@ -47,7 +47,7 @@ def territory_id(prefix: Prefix) -> DatabaseID:
 
 def homes(namespace_id: UUID, ip_version: int, host: int, length: int) -> list[DatabaseID]:
     """The IDs of the prefixes whose subnet an address belongs to, by its value: core sometimes leaves it on another
-    parent. These are the closest prefix around it and, as far as that is a pool, those around that; see `territory`.
+    parent. These are the closest prefix around it and, as far as that is a pool, those around that; see `territory_id`.
 
     An address has the length of the prefix that it was handed out in. So a longer network was made over it later: it
     stays its prefix's, unless a PVE has made that network a subnet.

@@ -136,8 +136,9 @@ def _held_in(record: SDNSubnet) -> QuerySet[Allocation]:
 
 
 def _held_without_subnet_in(prefix: Prefix) -> QuerySet[Allocation]:
-    """The allocations without a subnet whose addresses lie in a prefix, but in no child network of it; by address."""
+    """The allocations without a subnet whose addresses belong to a prefix, as `occupancy.homes` has it; by address."""
     child = Prefix.objects.exclude(type=PrefixTypeChoices.TYPE_POOL).filter(
+        Q(prefix_length__lte=OuterRef("ip_address__mask_length")) | Q(sdn_subnets__isnull=False),
         namespace=prefix.namespace,
         ip_version=prefix.ip_version,
         prefix_length__gt=prefix.prefix_length,
