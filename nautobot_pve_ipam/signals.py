@@ -82,17 +82,13 @@ def _prefix_changes(sender, instance, raw=False, **kwargs):
         parent_ids.add(value_before_save(instance, "parent_id"))
         if not is_same:
             core_edits.check_prefix_again(instance)
-    change_prefixes(
-        {
-            database_id(instance.pk),
-            *(territory_id(parent) for parent in Prefix.objects.filter(pk__in=parent_ids - {None})),
-        }
-    )
+    parents = Prefix.objects.filter(pk__in=parent_ids - {None}).order_by("prefix_length", "pk")
+    change_prefixes([*(territory_id(parent) for parent in parents), database_id(instance.pk)])
 
 
 def _prefix_goes(sender, instance, **kwargs):
     """Core has moved the addresses to the parent that it could see; now move those committed since, too."""
-    change_prefixes({database_id(instance.pk), territory_id(instance)})
+    change_prefixes([territory_id(instance), database_id(instance.pk)])
     late = instance.ip_addresses.all()
     if instance.parent_id is not None:
         late.update(parent_id=instance.parent_id)
@@ -102,14 +98,14 @@ def _prefix_goes(sender, instance, **kwargs):
 
 def _range_changes(sender, instance, raw=False, **kwargs):
     if instance.is_exclusive and not raw:
-        change_prefixes({territory_id(instance.parent)})
+        change_prefixes([territory_id(instance.parent)])
         _clean_again(instance)  # an address may have been allocated in the range since
 
 
 def _subnet_changes(sender, instance, raw=False, **kwargs):
     _gateway_freed(sender, instance, kept=instance.gateway)
     if instance.gateway and not raw:
-        change_prefixes({territory_id(instance.prefix)})
+        change_prefixes([territory_id(instance.prefix)])
         _clean_again(instance)  # the gateway's address may have been allocated since
 
 

@@ -7,7 +7,7 @@ addresses (see signals.py) waits for them, and they for whoever is doing so.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
@@ -107,7 +107,8 @@ def allocate(
     if len(macs) != len(set(macs)):
         twice = next(mac for mac in macs if macs.count(mac) > 1)
         raise InvalidRequest(f"mac {twice} appears twice in the list", field="mac")
-    territories = {occupancy.territory_id(search.prefix)}
+    # The prefixes whose locks are needed, and their lengths as far as they are child networks.
+    territories = {occupancy.territory_id(search.prefix): 0}
     while True:
         try:
             with locked_transaction() as locks, look_up_at_once(), log_together():
@@ -118,8 +119,9 @@ def allocate(
                         return [
                             Held(address, getattr(address, "pve_allocation", None), created=False) for address in given
                         ]
-                own_prefix = (("prefix", id_) for id_ in territories)
-                locks.wait_all([*own_prefix, *(("mac", search.prefix.pk, mac) for mac in macs)])
+                outermost_first = sorted(territories, key=lambda id_: (territories[id_], str(id_)))
+                prefixes = (("prefix", id_) for id_ in outermost_first)
+                locks.wait_all([*prefixes, *(("mac", search.prefix.pk, mac) for mac in macs)])
                 allocations = {mac: found for mac in macs if (found := _allocation_of_mac(search, mac, caller))}
                 missing = [
                     replace(item, guest=with_known_name(item.guest, caller))
@@ -145,7 +147,7 @@ def allocate(
                     idempotency.remember(user, key, request_digest, [held.address for held in result])
                 return result
         except _NotLockedError as other:
-            territories.add(other.territory)
+            territories[other.territory.id] = other.territory.length
 
 
 def take(prefix: Prefix, host: int, wanted: Wanted, locks: Locks, *, caller: Caller) -> Held:
@@ -356,7 +358,7 @@ def _create_unlocked(
 class _NotLockedError(Exception):
     """A free address is in a child network whose lock is not held. All have to be taken together, so begin anew."""
 
-    def __init__(self, territory: tables.DatabaseID) -> None:
+    def __init__(self, territory: tables.AroundRow) -> None:
         super().__init__(territory)
         self.territory = territory
 
@@ -365,7 +367,7 @@ class _Writer:
     """Finds addresses for `write` to create, in `territories`, whose locks are held."""
 
     def __init__(
-        self, write: Write, prefix: Prefix, subnet: SDNSubnet | None, territories: set[tables.DatabaseID]
+        self, write: Write, prefix: Prefix, subnet: SDNSubnet | None, territories: Collection[tables.DatabaseID]
     ) -> None:
         self._write = write
         self._prefix = prefix
@@ -405,7 +407,7 @@ class _Writer:
         networks = [row for row in around if row.type != PrefixTypeChoices.TYPE_POOL]
         home = max(networks, key=_length) if networks else min(around, key=_length)
         if home.id not in self._territories:
-            raise _NotLockedError(home.id)
+            raise _NotLockedError(home)
         return in_use | self._lost | self._found
 
     def try_make(self, host: int, wanted: Wanted) -> int:

@@ -8,7 +8,8 @@ MANY locks takes their gates instead: a gate stands for all MACs of a prefix, or
 takes fewer locks also holds their gates, but shares them with others who do the same.
 
 The lock `("prefix", id)` is always shared, and conflicts with `change_prefixes` only. It comes after those on
-MACs and before those on addresses. The IDs of prefixes are as stored by the database.
+MACs and before those on addresses. Of several, everybody takes that of the outermost prefix first: whoever holds it may
+find out only then that an address is in a child network. The IDs of prefixes are as stored by the database.
 """
 
 import hashlib
@@ -40,7 +41,9 @@ class Locks(Protocol):
         """Take the lock named by `parts`, waiting for whoever holds it."""
 
     def wait_all(self, names: Sequence[LockName]) -> None:
-        """Take the locks named by `names`, in an order of their own, waiting for whoever holds them."""
+        """Take the locks named by `names`, waiting for whoever holds them: prefixes last and in this order, the others
+        in one of their own.
+        """
 
     def first_free(self, names: Sequence[LockName], count: int) -> list[int]:
         """Take the locks of the first `count` of `names` that nobody holds, without waiting; returns their indexes."""
@@ -76,19 +79,21 @@ def locked_transaction() -> Iterator[Locks]:
         yield MySQLLocks() if connection.vendor == "mysql" else PostgreSQLLocks()
 
 
-def change_prefixes(prefix_ids: Iterable[object]) -> None:
+def change_prefixes(prefix_ids: Sequence[object]) -> None:
     """Wait until nobody has the lock of these prefixes, and let nobody take it until the current transaction ends.
+
+    `prefix_ids`: the outermost first.
 
     For whoever changes what decides about their addresses: children, type, exclusive ranges, gateways, the prefixes
     themselves. On PostgreSQL this is an advisory lock, because its row locks let those who share starve those who wait
     to change.
     """
-    ids = sorted(prefix_ids, key=str)  # one order for everybody
-    if ids and connection.vendor == "mysql":
+    if connection.vendor == "mysql":
         with connection.cursor() as cursor:
-            cursor.execute("SELECT id FROM ipam_prefix WHERE id IN %s ORDER BY id FOR UPDATE", [ids])
-    elif ids:
-        _wait_patiently([(PREFIX, id_) for id_ in ids])
+            for id_ in prefix_ids:
+                cursor.execute("SELECT id FROM ipam_prefix WHERE id = %s FOR UPDATE", [id_])
+    elif prefix_ids:
+        _wait_patiently([(PREFIX, id_) for id_ in prefix_ids])
 
 
 def change_namespaces(namespace_ids: Iterable[object]) -> None:
@@ -104,7 +109,7 @@ def change_namespaces(namespace_ids: Iterable[object]) -> None:
 
 
 def _wait_patiently(names: Iterable[LockName]) -> None:
-    """Take locks in the order of their names, however long others hold them."""
+    """Take locks in this order, however long others hold them."""
     with connection.cursor() as cursor:
         keys = [lock_key(*name) for name in names]
         cursor.execute("SELECT pg_advisory_xact_lock(key) FROM unnest(%s::bigint[]) AS key", [keys])
@@ -119,7 +124,7 @@ class PostgreSQLLocks:
 
     def wait_all(self, names: Sequence[LockName]) -> None:
         """Take the locks named by `names`, or their gates, waiting up to WAIT for whoever holds them; one query."""
-        prefixes = {lock_key(*name) for name in names if name[0] == PREFIX}
+        prefixes = [lock_key(*name) for name in names if name[0] == PREFIX]
         alone = [name for name in names if name[0] != PREFIX]
         if len(alone) > MANY:
             self._wait(_gates(alone), prefixes=prefixes)
@@ -152,9 +157,9 @@ class PostgreSQLLocks:
             self._wait(set(), shared=_gates(names))
 
     @staticmethod
-    def _wait(keys: set[int], shared: Set[int] = frozenset(), prefixes: Set[int] = frozenset()) -> None:
+    def _wait(keys: set[int], shared: Set[int] = frozenset(), prefixes: Sequence[int] = ()) -> None:
         """Take locks, `shared` with others or alone, each in ascending order, so that nobody waits in a circle; then
-        share `prefixes`.
+        share `prefixes`, in their order.
 
         From then on, nothing in the transaction waits longer than WAIT, not even for another writer's rows.
         """
@@ -164,7 +169,7 @@ class PostgreSQLLocks:
                 " (SELECT count(pg_advisory_xact_lock_shared(key)) FROM unnest(%s::bigint[]) AS gates (key)),"
                 " (SELECT count(pg_advisory_xact_lock(key)) FROM unnest(%s::bigint[]) AS locks (key)),"
                 " (SELECT count(pg_advisory_xact_lock_shared(key)) FROM unnest(%s::bigint[]) AS prefixes (key))",
-                [f"{WAIT}s", sorted(shared), sorted(keys), sorted(prefixes)],
+                [f"{WAIT}s", sorted(shared), sorted(keys), list(prefixes)],
             )
 
 
@@ -185,7 +190,7 @@ class MySQLLocks:
 
     def wait_all(self, names: Sequence[LockName]) -> None:
         """Take the locks named by `names`, waiting for whoever holds them."""
-        for name in sorted(names, key=lambda name: (name[0] == PREFIX, str(name))):
+        for name in sorted(names, key=lambda name: (1, "") if name[0] == PREFIX else (0, str(name))):
             self.wait(*name)
 
     def first_free(self, names: Sequence[LockName], count: int) -> list[int]:

@@ -7,10 +7,13 @@ from contextlib import closing
 
 import pytest
 from django.db import OperationalError, connection
+from nautobot.ipam.models import Prefix
 
 from development.databases import connect
+from nautobot_pve_ipam import signals
 from nautobot_pve_ipam.services import locks
 from nautobot_pve_ipam.services.locks import change_prefixes, lock_key, locked_transaction
+from tests.models import data
 
 pytestmark = [pytest.mark.django_db, pytest.mark.postgresql]
 
@@ -239,3 +242,18 @@ def _somebody_waits(others):
         " AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))"
     )
     return others.fetchone()[0]
+
+
+def test_changes_of_prefixes_take_the_outermost_first(monkeypatch):
+    """Whoever allocates by address may hold the lock of the outer prefix, and then want that of a child network."""
+    taken = []
+    monkeypatch.setattr(signals, "change_prefixes", taken.append)
+    outer = data.prefix(1)
+    for number in range(8):  # with random IDs, whose order is not that of the prefixes
+        taken.clear()
+        inner = data.saved(Prefix(prefix=f"10.1.0.{32 * number}/27", namespace=outer.namespace, status=outer.status))
+        inner.type = "pool"
+        inner.save()
+        expected = [outer.pk, inner.pk]
+        inner.delete()
+        assert taken == [expected] * 3
