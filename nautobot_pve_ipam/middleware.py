@@ -15,7 +15,7 @@ from rest_framework.permissions import SAFE_METHODS
 
 from nautobot_pve_ipam.core_internals import current_request
 from nautobot_pve_ipam.errors import OUT_OF_REACH, Unavailable, one_line
-from nautobot_pve_ipam.services.defaults import is_on
+from nautobot_pve_ipam.services.defaults import SERVE_AVAILABLE_IPS, is_on
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ def is_taken_over(request):
     if not CORES.fullmatch(request.path_info):
         return False
     try:
-        return is_on("serve_available_ips")
+        return is_on(SERVE_AVAILABLE_IPS)
     except OUT_OF_REACH:
         return True
 

@@ -117,13 +117,18 @@ def require(user: Any, action: str, *objects: Any) -> None:
     for thing in objects:
         if thing.pk not in allowed:
             right = f"{meta.app_label}.{action}_{meta.model_name}"
-            named = thing if action == "add" or is_visible(user, thing) else f"this {meta.verbose_name}"
-            raise Forbidden(f"user {user} lacks permission {right} for {named}")
+            for_it = thing if action == "add" else named(user, thing, f"this {meta.verbose_name}")
+            raise Forbidden(f"user {user} lacks permission {right} for {for_it}")
 
 
 def is_visible(user: Any, thing: Any) -> bool:
     """Whether `user` may view an object."""
     return bool(permitted(user, "view", [thing]))
+
+
+def named(user: Any, thing: Any, otherwise: str) -> Any:
+    """An object as a sentence for `user` may name it: `otherwise` if they may not view it."""
+    return thing if is_visible(user, thing) else otherwise
 
 
 def permitted(user: Any, action: str, objects: Sequence[Any]) -> set[Any]:

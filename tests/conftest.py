@@ -116,11 +116,9 @@ def admin(django_user_model, db):
 @pytest.fixture
 def api_client(admin):
     """A client of the REST API and of the pages in this process, as a superuser."""
-    from rest_framework.test import APIClient  # noqa: PLC0415  (settings exist only when tests run)
+    from tests.ui.users import logged_in  # noqa: PLC0415  (settings exist only when tests run)
 
-    client = APIClient()
-    client.force_login(admin)
-    return client
+    return logged_in(admin)
 
 
 @pytest.fixture

@@ -127,6 +127,14 @@ class Live:
         """Run Python inside this Nautobot, in a separate process; return what it printed."""
         return self.shell.run(code)
 
+    @contextmanager
+    def answering_available_ips(self) -> Iterator[None]:
+        """A block in which the App answers core's own available-ips of this Nautobot."""
+        switch = "from constance import config; config.nautobot_pve_ipam__serve_available_ips = {}"
+        self.manage(switch.format(True))
+        yield
+        self.manage(switch.format(False))
+
     def queued_tasks(self) -> list[tuple[str, list[Any]]]:
         """Name and positional arguments of each queued task (no worker is running), newest first.
 

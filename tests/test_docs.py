@@ -240,8 +240,6 @@ def test_the_examples_of_next_free_ip_are_correct(demo):
 @pytest.fixture(scope="module")
 def automated(live):
     """Another one, and the environment of the examples for automation; the App serves core's available-ips."""
-    switch = "from constance import config; config.nautobot_pve_ipam__serve_available_ips = {}"
-    live.manage(switch.format(True))
     network = demo_network(live)
 
     def uuid_of(what, **fields):
@@ -255,8 +253,8 @@ def automated(live):
         "PREFIX": uuid_of("prefixes", prefix="10.0.0.0/24"),
         "RANGE": uuid_of("ip-address-ranges", start_address="10.0.0.100"),
     }
-    yield network, environment
-    live.manage(switch.format(False))
+    with live.answering_available_ips():
+        yield network, environment
 
 
 def blocks(language):

@@ -47,18 +47,25 @@ from rest_framework.response import Response
 from nautobot_pve_ipam.api.answers import as_error
 from nautobot_pve_ipam.api.base import refuse_unstorable
 from nautobot_pve_ipam.api.next_free_ip import IDEMPOTENCY_KEY, QUERY_PARAMETERS, QuerySerializer
-from nautobot_pve_ipam.api.requests import OurFieldsSerializer, digest, idempotency_key, one_search, search_of
+from nautobot_pve_ipam.api.requests import (
+    OurFieldsSerializer,
+    caller_of,
+    digest,
+    idempotency_key,
+    one_search,
+    search_of,
+    validated,
+)
 from nautobot_pve_ipam.core_internals import declared_fields, hang_answer
 from nautobot_pve_ipam.errors import InvalidRequest, NoFreeAddress, Unavailable
-from nautobot_pve_ipam.search.intervals import Interval, to_int, to_text
-from nautobot_pve_ipam.search.occupancy import span
-from nautobot_pve_ipam.search.search import Search
+from nautobot_pve_ipam.search.intervals import Interval, to_text
+from nautobot_pve_ipam.search.occupancy import range_span, span
+from nautobot_pve_ipam.search.search import Search, check_family
 from nautobot_pve_ipam.services import guard
 from nautobot_pve_ipam.services.allocation import Wanted, allocate, dns_name_of
 from nautobot_pve_ipam.services.callers import Caller
-from nautobot_pve_ipam.services.defaults import is_on
+from nautobot_pve_ipam.services.defaults import SERVE_AVAILABLE_IPS, is_on
 
-SETTING = "serve_available_ips"
 #: Our own fields; core knows `range_start` and `range_end`, but only in the query.
 IN_BODY = tuple(declared_fields(OurFieldsSerializer))
 IN_QUERY = ("offset", "exclude", "cluster", "zone")
@@ -87,7 +94,7 @@ class InCoresTerms(ModelViewSet):
         """POST: as many of them as there are objects in the body, all or none."""
         request = self.request
         asked = Asked.by(request, prefix, within)
-        writer = Writer(self, prefix, many=isinstance(request.data, list))
+        writer = CoresWriter(self, prefix, many=isinstance(request.data, list))
         key = idempotency_key(request)
         try:
             held = allocate(
@@ -180,7 +187,7 @@ class Asked:
 
     def caller(self, user) -> Caller:
         prefix = self.search.prefix
-        caller = Caller(user, prefix.namespace, self.where.get("cluster") or None, self.where.get("zone") or None)
+        caller = caller_of(user, prefix.namespace, self.where)
         is_for_pve = caller.cluster or caller.zone or any(item.guest for item in self.wanted)
         return caller.in_prefix(prefix) if is_for_pve else caller
 
@@ -200,7 +207,7 @@ class RejectedError(ValidationError):
         self.reason = reason
 
 
-class Writer:
+class CoresWriter:
     """Creates addresses with core's serializer, as the viewset would."""
 
     def __init__(self, view: Any, prefix: Prefix, *, many: bool) -> None:
@@ -270,19 +277,13 @@ def by_cores_bounds(
     """The search by core's rule: bounds outside of the prefix, or of a lower family, are no bounds."""
     low, high = first, last = within or span(prefix)
     if start > netaddr.IPAddress(first):
-        low = max(first, inside("range_start", start, prefix))
+        check_family("range_start", start, prefix.prefix)
+        low = max(first, int(start))
     if end < netaddr.IPAddress(last):
-        high = min(last, inside("range_end", end, prefix))
+        check_family("range_end", end, prefix.prefix)
+        high = min(last, int(end))
     is_bounded = within or (low, high) != (first, last)
     return Search(prefix, ((low, high),) if is_bounded else (), by_core=True)
-
-
-def inside(name: str, address: netaddr.IPAddress, prefix: Prefix) -> int:
-    if address.version != prefix.ip_version:
-        raise InvalidRequest(
-            f"{name} {address} is IPv{address.version}, {prefix.prefix} is IPv{prefix.ip_version}", field=name
-        )
-    return int(address)
 
 
 def items_of(request) -> list[Any]:
@@ -300,11 +301,6 @@ def ours_in(item: Any) -> dict[str, Any]:
 def is_told(value: Any) -> bool:
     """Whether a field is given a value: null and "" are the same as leaving it out."""
     return value not in (None, "")
-
-
-def validated(serializer) -> Any:
-    serializer.is_valid(raise_exception=True)
-    return serializer.validated_data
 
 
 def page_size(request) -> int:
@@ -354,7 +350,7 @@ class AvailableIPsViewSet(InCoresTerms, PrefixViewSet):
     serializer_class = PrefixViewSet.serializer_class
 
     def initial(self, request, *args, **kwargs):
-        self.served = is_on(SETTING)  # first: whatever fails from here on is answered by us, or by core
+        self.served = is_on(SERVE_AVAILABLE_IPS)  # first: whatever fails from here on is answered by us, or by core
         super().initial(request, *args, **kwargs)
 
     @documented
@@ -386,8 +382,7 @@ class RangeAvailableIPsViewSet(InCoresTerms):
         """List or allocate available IP addresses within an IP address range, as Nautobot does within a prefix."""
         ranges = IPAddressRange.objects.restrict(request.user).select_related("parent__namespace")
         found = get_object_or_404(ranges, pk=pk)
-        within = to_int(found.start_host), to_int(found.end_host)
-        prefix = found.parent
+        prefix, within = found.parent, range_span(found)
         return self.handed_out(prefix, within) if request.method == "POST" else self.shown(prefix, within)
 
 

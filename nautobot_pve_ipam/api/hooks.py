@@ -30,8 +30,10 @@ from nautobot_pve_ipam.api.requests import (
     ReleaseSerializer,
     SubnetRemovalSerializer,
     SubnetRequestSerializer,
+    caller_of,
     facts_of,
     query_of,
+    validated,
 )
 from nautobot_pve_ipam.errors import InvalidRequest
 from nautobot_pve_ipam.permissions import missing_hook_rights
@@ -43,7 +45,6 @@ from nautobot_pve_ipam.services.addresses import (
     patch_address,
     put_address,
 )
-from nautobot_pve_ipam.services.callers import Caller
 from nautobot_pve_ipam.services.subnets import delete_subnet, put_subnet
 from nautobot_pve_ipam.services.values import parse_address, parse_subnet
 
@@ -71,21 +72,10 @@ class HookView(PVEIPAMView):
         if not isinstance(body, dict):
             raise InvalidRequest("body: expected a single JSON object, not a list", field="body")
         query = query_of(request) if query is None else query
-        return validated(serializer_class, {**query, **body})
+        return validated(serializer_class(data={**query, **body}))
 
     def caller(self, request, namespace, data):
-        return Caller(
-            request.user,
-            lookups.visible_namespace(request.user, namespace),
-            data.get("cluster") or None,
-            data.get("zone") or None,
-        ).checked()
-
-
-def validated(serializer_class, data):
-    serializer = serializer_class(data=data)
-    serializer.is_valid(raise_exception=True)
-    return serializer.validated_data
+        return caller_of(request.user, lookups.visible_namespace(request.user, namespace), data).checked()
 
 
 class NamespaceView(HookView):
@@ -198,7 +188,7 @@ class AddressView(HookView):
             self.caller(request, namespace, data),
             parse_address(ip, "ip"),
             GuestSerializer.guest(data),
-            self.precondition(request, validated(PreconditionSerializer, holder)),
+            self.precondition(request, validated(PreconditionSerializer(data=holder))),
         )
         return held_response(already_held(allocation), request)
 

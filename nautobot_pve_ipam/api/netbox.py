@@ -19,7 +19,7 @@ from django.conf import settings
 from rest_framework.response import Response
 
 from nautobot_pve_ipam.api.base import PVEIPAMView, is_read_only
-from nautobot_pve_ipam.api.netbox_change import Change, facts_of, ranges_of
+from nautobot_pve_ipam.api.netbox_change import Change, known_facts, ranges_of
 from nautobot_pve_ipam.core_internals import atomic
 from nautobot_pve_ipam.errors import (
     Conflict,
@@ -157,7 +157,7 @@ class PrefixesView(FacadeView):
             raise Conflict(f"subnet {network} already exists in namespace {caller.namespace}")
         Change(caller, network).creates(existing)
         if existing:
-            facts = facts_of(existing, ranges_of(existing, adopted=True), adopt=may_adopt())
+            facts = known_facts(existing, ranges_of(existing, adopted=True), adopt=may_adopt())
         else:
             facts = SubnetFacts(zone=ZONE, vnet=VNET, cluster=cluster, dhcp_ranges=[], adopt=may_adopt())
         record, _created = put_subnet(caller.namespace, network, facts, user=request.user)
@@ -201,9 +201,8 @@ class RangesView(FacadeView):
         ranges = sorted({*ranges_of(record), (int(start), int(end))})
         Change(caller, record.prefix.prefix).adds_range()
         with undone_if_refused(caller, record):
-            put_subnet(
-                caller.namespace, record.prefix.prefix, facts_of(record, ranges, adopt=may_adopt()), user=request.user
-            )
+            facts = known_facts(record, ranges, adopt=may_adopt())
+            put_subnet(caller.namespace, record.prefix.prefix, facts, user=request.user)
         return Response(range_answer(start, end), status=201)
 
 
@@ -219,7 +218,7 @@ class RangeView(FacadeView):
         if (int(start), int(end)) in ranges:
             Change(caller, record.prefix.prefix).removes_range_of(record)
             ranges.remove((int(start), int(end)))
-            put_subnet(caller.namespace, record.prefix.prefix, facts_of(record, ranges), user=request.user)
+            put_subnet(caller.namespace, record.prefix.prefix, known_facts(record, ranges), user=request.user)
         return Response(status=204)
 
 

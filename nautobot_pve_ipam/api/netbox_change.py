@@ -10,7 +10,7 @@ from contextlib import suppress
 from django.core.cache import cache
 
 from nautobot_pve_ipam.errors import PVEIPAMError
-from nautobot_pve_ipam.search.intervals import to_int
+from nautobot_pve_ipam.search.occupancy import range_span
 from nautobot_pve_ipam.services.subnets import SubnetFacts, delete_subnet, put_subnet
 
 #: Seconds for which a change is remembered. PVE makes its calls one right after the other, and never says it is done.
@@ -26,13 +26,13 @@ class Change:
 
     def creates(self, prepared=None):
         """PVE is about to create the subnet; an admin may have prepared a record of it."""
-        self._remember(prepared and facts_of(prepared))
+        self._remember(prepared and known_facts(prepared))
 
     def removes_range_of(self, record):
         """PVE is about to remove a DHCP range: it removes all old ranges before it adds new ones."""
         known = cache.get(self._key)
         if known is None or known["before"] is None or known["added"]:
-            self._remember(facts_of(record))
+            self._remember(known_facts(record))
 
     def adds_range(self):
         """PVE is about to add a DHCP range."""
@@ -57,7 +57,7 @@ class Change:
         cache.set(self._key, {"before": before, "added": added}, LASTS)
 
 
-def facts_of(record, ranges=None, *, adopt=True):
+def known_facts(record, ranges=None, *, adopt=True):
     """The facts of a subnet as it is, or with other DHCP ranges."""
     zone = record.vnet.zone
     return SubnetFacts(
@@ -72,4 +72,4 @@ def facts_of(record, ranges=None, *, adopt=True):
 def ranges_of(record, **which):
     """The DHCP ranges of a subnet, or those with links that match, as `(first, last)` integers."""
     links = record.dhcp_range_links.filter(**which).select_related("ip_address_range")
-    return [(to_int(link.ip_address_range.start_host), to_int(link.ip_address_range.end_host)) for link in links]
+    return [range_span(link.ip_address_range) for link in links]

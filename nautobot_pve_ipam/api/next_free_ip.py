@@ -25,17 +25,19 @@ from nautobot_pve_ipam.api.requests import (
     OPTIONAL,
     AddressRequestSerializer,
     SearchSerializer,
+    caller_of,
     digest,
     idempotency_key,
     one_search,
     query_of,
     search_of,
+    validated,
 )
 from nautobot_pve_ipam.errors import InvalidRequest, NoFreeAddress
-from nautobot_pve_ipam.search.intervals import Interval, to_int
+from nautobot_pve_ipam.search.intervals import Interval
+from nautobot_pve_ipam.search.occupancy import range_span
 from nautobot_pve_ipam.services import lookups
 from nautobot_pve_ipam.services.allocation import allocate
-from nautobot_pve_ipam.services.callers import Caller
 from nautobot_pve_ipam.services.values import parse_subnet
 
 #: Used if Nautobot's own maximum is disabled.
@@ -150,12 +152,11 @@ class NextFreeIPView(PVEIPAMView):
         bodies = self.validated_bodies(request)
         where = one_search(query, bodies)
         search = search_of(prefix, where, within)
-        caller = Caller(request.user, prefix.namespace, where.get("cluster") or None, where.get("zone") or None)
         key = idempotency_key(request)
         result = allocate(
             search,
             [AddressRequestSerializer.wanted(body) for body in bodies],
-            caller=caller.in_prefix(prefix),
+            caller=caller_of(request.user, prefix.namespace, where).in_prefix(prefix),
             key=key,
             request_digest=digest(request) if key else "",
             by_hook=self.is_hook,
@@ -172,9 +173,7 @@ class NextFreeIPView(PVEIPAMView):
         query = query_of(request)
         if "exclude" in query:  # may be repeated
             query["exclude"] = request.query_params.getlist("exclude")
-        serializer = serializer_class(data=query)
-        serializer.is_valid(raise_exception=True)
-        return serializer.validated_data
+        return validated(serializer_class(data=query))
 
     @staticmethod
     def validated_bodies(request):
@@ -185,9 +184,8 @@ class NextFreeIPView(PVEIPAMView):
             raise InvalidRequest(
                 f"body: {len(request.data)} addresses exceed the limit of {max_page_size()} per request", field="body"
             )
-        serializer = AddressRequestSerializer(data=request.data, many=many, context={"request": request})
-        serializer.is_valid(raise_exception=True)
-        return serializer.validated_data if many else [serializer.validated_data]
+        bodies = validated(AddressRequestSerializer(data=request.data, many=many, context={"request": request}))
+        return bodies if many else [bodies]
 
 
 class PrefixNextFreeIPView(NextFreeIPView):
@@ -220,4 +218,4 @@ class RangeNextFreeIPView(NextFreeIPView):
             raise NoFreeAddress(
                 f"No free address in {found}: the range is exclusive, and Nautobot allows no addresses in it"
             )
-        return found.parent, (to_int(found.start_host), to_int(found.end_host))
+        return found.parent, range_span(found)

@@ -9,7 +9,7 @@ from django.utils.http import parse_etags
 from nautobot.apps.constants import CHARFIELD_MAX_LENGTH
 from nautobot.extras.models import CustomField, Role, Status, Tag
 from nautobot.ipam.choices import IPAddressTypeChoices
-from nautobot.ipam.models import IPAddress, Prefix
+from nautobot.ipam.models import IPAddress, Namespace, Prefix
 from nautobot.ipam.validators import DNSValidator
 from nautobot.tenancy.models import Tenant
 from rest_framework import serializers
@@ -27,9 +27,10 @@ from nautobot_pve_ipam.core_internals import declared_fields
 from nautobot_pve_ipam.errors import InvalidRequest, quoted
 from nautobot_pve_ipam.models import VMID_MAX, VMID_MIN, VNET_TAG_MAX, sdn_id_validator
 from nautobot_pve_ipam.search.intervals import Interval, to_text
-from nautobot_pve_ipam.search.search import Search, build_search
+from nautobot_pve_ipam.search.search import Search, build_search, check_family
 from nautobot_pve_ipam.services.addresses import Precondition
 from nautobot_pve_ipam.services.allocation import Guest, Wanted
+from nautobot_pve_ipam.services.callers import Caller
 from nautobot_pve_ipam.services.subnets import SubnetFacts
 from nautobot_pve_ipam.services.values import told_name
 
@@ -67,6 +68,17 @@ class RequestSerializer(serializers.Serializer):
                 raise serializers.ValidationError({name: [f"{quoted(name)} is not a field of this request"]})
             data = {name: None if value == "" else value for name, value in data.items()}
         return super().to_internal_value(data)
+
+
+def validated(serializer: serializers.BaseSerializer) -> Any:
+    """What a serializer makes of its data. Raises ValidationError of REST framework."""
+    serializer.is_valid(raise_exception=True)
+    return serializer.validated_data
+
+
+def caller_of(user: Any, namespace: Namespace, data: dict[str, Any]) -> Caller:
+    """On whose behalf a request with this validated data acts."""
+    return Caller(user, namespace, data.get("cluster") or None, data.get("zone") or None)
 
 
 class BoundsSerializer(RequestSerializer):
@@ -295,10 +307,6 @@ def facts_of(network, data) -> SubnetFacts:
     }
     if "dhcp_ranges" in said:
         for address in (item[end] for item in said["dhcp_ranges"] for end in ("start", "end")):
-            if address.version != network.version:
-                raise InvalidRequest(
-                    f"dhcp_ranges {address} is IPv{address.version}, {network.cidr} is IPv{network.version}",
-                    field="dhcp_ranges",
-                )
+            check_family("dhcp_ranges", address, network)
         said["dhcp_ranges"] = [(int(item["start"]), int(item["end"])) for item in said["dhcp_ranges"]]
     return SubnetFacts(**said)

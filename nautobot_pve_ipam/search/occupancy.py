@@ -11,7 +11,7 @@ from functools import lru_cache, partial
 from uuid import UUID
 
 from nautobot.ipam.choices import PrefixTypeChoices
-from nautobot.ipam.models import Prefix
+from nautobot.ipam.models import IPAddressRange, Prefix
 
 from nautobot_pve_ipam.search import tables
 from nautobot_pve_ipam.search.intervals import IPV6_BITS, Interval, gaps, growing, merged, runs, to_int, usable
@@ -34,6 +34,11 @@ DENSE_STEP_MAX = 262144
 def span(prefix: Prefix) -> Interval:
     """First and last address of a prefix, network and broadcast address included."""
     return to_int(prefix.network), to_int(prefix.broadcast)
+
+
+def range_span(ip_address_range: IPAddressRange) -> Interval:
+    """First and last address of an IP address range."""
+    return to_int(ip_address_range.start_host), to_int(ip_address_range.end_host)
 
 
 def territory_id(prefix: Prefix) -> DatabaseID:

@@ -86,6 +86,14 @@ class Search:
         return f"{where} of {prefix.prefix}" if where else str(prefix.prefix)
 
 
+def check_family(name: str, address: netaddr.IPAddress, network: netaddr.IPNetwork) -> None:
+    """Raise InvalidRequest if the address in the field `name` is not of the family of the network."""
+    if address.version != network.version:
+        raise InvalidRequest(
+            f"{name} {address} is IPv{address.version}, {network.cidr} is IPv{network.version}", field=name
+        )
+
+
 def build_search(
     prefix: Prefix,
     *,
@@ -107,10 +115,7 @@ def build_search(
     version = prefix.ip_version
 
     def inside(name: str, address: netaddr.IPAddress) -> int:
-        if address.version != version:
-            raise InvalidRequest(
-                f"{name} {address} is IPv{address.version}, {prefix.prefix} is IPv{version}", field=name
-            )
+        check_family(name, address, prefix.prefix)
         if not first <= int(address) <= last:
             where = f"{to_text(first, version)}-{to_text(last, version)}" if within else str(prefix.prefix)
             raise InvalidRequest(f"{name} {address} is outside {where}", field=name)

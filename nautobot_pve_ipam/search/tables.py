@@ -251,6 +251,11 @@ def prefixes_around(namespace_id: UUID, ip_version: int, host: int) -> list[Arou
     return [AroundRow(*row) for row in _rows(*_around("id, prefix_length, type", namespace_id, ip_version, host))]
 
 
+def ids_around(namespace_id: UUID, ip_version: int, host: int) -> list[DatabaseID]:
+    """The IDs of `prefixes_around`."""
+    return [row.id for row in prefixes_around(namespace_id, ip_version, host)]
+
+
 def hosts_in_use(prefix: Prefix, hosts: Sequence[int]) -> set[int]:
     """Those of `hosts` that any address in the namespace of `prefix` has, whatever its parent."""
     condition, values = _with_host(prefix, hosts)

@@ -22,7 +22,7 @@ from nautobot_pve_ipam.errors import (
     rejection,
 )
 from nautobot_pve_ipam.models import Allocation, SDNSubnet
-from nautobot_pve_ipam.permissions import is_visible, require
+from nautobot_pve_ipam.permissions import is_visible, named, require
 from nautobot_pve_ipam.search import tables
 from nautobot_pve_ipam.search.occupancy import territory_id, usable_span
 from nautobot_pve_ipam.services.allocation import (
@@ -179,7 +179,7 @@ def _home(caller: Caller, ip: netaddr.IPAddress) -> tuple[Prefix, SDNSubnet | No
         return record.prefix, record
     if not (caller.zone or caller.cluster):
         visible = Prefix.objects.restrict(caller.user, "view").select_related("namespace")
-        around = [row.id for row in tables.prefixes_around(caller.namespace.pk, ip.version, int(ip))]
+        around = tables.ids_around(caller.namespace.pk, ip.version, int(ip))
         for prefix in visible.filter(pk__in=around).order_by("-prefix_length"):
             return prefix, None
     where = f"zone {caller.zone}" if caller.zone else f"namespace {caller.namespace}"
@@ -201,7 +201,7 @@ def address_in(namespace: Namespace, ip: netaddr.IPAddress) -> IPAddress | None:
 
 
 def _check_is_no_gateway(namespace: Namespace, ip: netaddr.IPAddress) -> None:
-    around = [row.id for row in tables.prefixes_around(namespace.pk, ip.version, int(ip))]
+    around = tables.ids_around(namespace.pk, ip.version, int(ip))
     for record in SDNSubnet.objects.filter(prefix__in=around, gateway=str(ip)).select_related("prefix"):
         raise AddressTaken(f"address {ip} is the gateway of subnet {record.prefix} in namespace {namespace}")
 
@@ -251,8 +251,8 @@ def holder(allocation: Allocation, user: Any) -> str:
 def _check_mac_is_free(caller: Caller, prefix: Prefix, ip: netaddr.IPAddress, mac: str) -> None:
     for held in caller.allocations_in(prefix, mac=mac, is_gateway=False):
         if held.ip_address.host != str(ip):
-            named = held.ip_address if is_visible(caller.user, held.ip_address) else "an address"
-            raise Conflict(f"mac {mac} already holds {named} in {prefix.prefix}", field="mac")
+            address = named(caller.user, held.ip_address, "an address")
+            raise Conflict(f"mac {mac} already holds {address} in {prefix.prefix}", field="mac")
 
 
 def _adopt(address: IPAddress, guest: Guest, caller: Caller, adopt: bool) -> Held:

@@ -131,7 +131,7 @@ def allocate(
                 if not missing:
                     new = []
                 elif write:
-                    new = _Writer(write, search.prefix, caller.subnet, territories).create(search, missing, locks)
+                    new = _Finder(write, search.prefix, caller.subnet, territories).create(search, missing, locks)
                 else:
                     maker = _Maker(search.prefix, caller.subnet, locks, by_hook=by_hook)
                     new = _create_free(search, missing, locks, maker)
@@ -363,7 +363,7 @@ class _NotLockedError(Exception):
         self.territory = territory
 
 
-class _Writer:
+class _Finder:
     """Finds addresses for `write` to create, in `territories`, whose locks are held."""
 
     def __init__(

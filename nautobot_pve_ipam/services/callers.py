@@ -16,7 +16,7 @@ from nautobot_pve_ipam.models import Allocation, PVECluster, SDNSubnet, SDNZone
 from nautobot_pve_ipam.permissions import permitted
 from nautobot_pve_ipam.search.intervals import to_int
 from nautobot_pve_ipam.search.occupancy import homes
-from nautobot_pve_ipam.search.tables import DatabaseID, database_id, is_sdn_subnet, prefixes_around, prefixes_at
+from nautobot_pve_ipam.search.tables import DatabaseID, database_id, ids_around, is_sdn_subnet, prefixes_at
 
 RELATED = ("ip_address__status", "ip_address__parent__namespace", "subnet__vnet__zone__cluster")
 
@@ -99,7 +99,7 @@ class Caller:
 
     def subnet_around(self, ip: netaddr.IPAddress) -> SDNSubnet | None:
         """The caller's smallest subnet containing an address, if its user may view the prefix. Raises Conflict."""
-        around = [row.id for row in prefixes_around(self.namespace.pk, ip.version, int(ip))]
+        around = ids_around(self.namespace.pk, ip.version, int(ip))
         return self.first_of(self.visible_subnets().filter(prefix__in=around).order_by("-prefix__prefix_length"))
 
     def subnets_at(self, network: netaddr.IPAddress) -> QuerySet[SDNSubnet]:

@@ -10,13 +10,13 @@ from typing import Any
 import netaddr
 from django.core.exceptions import ValidationError
 from django.db.models import Exists, OuterRef, Q, QuerySet
-from nautobot.ipam.choices import PrefixTypeChoices
 from nautobot.ipam.models import IPAddress, IPAddressRange, Prefix
 
 from nautobot_pve_ipam.core_internals import value_before_save
 from nautobot_pve_ipam.errors import InvalidRequest, LateRefusal
 from nautobot_pve_ipam.models import Allocation, SDNDHCPRange, SDNSubnet, SDNZone, range_within
-from nautobot_pve_ipam.search.intervals import to_text, usable
+from nautobot_pve_ipam.search.intervals import to_text
+from nautobot_pve_ipam.search.occupancy import usable_span
 from nautobot_pve_ipam.services.locks import change_namespaces
 from nautobot_pve_ipam.services.subnets import check_gateway
 
@@ -138,19 +138,15 @@ def _check_resize(prefix: Prefix) -> None:
                 check_gateway(network, netaddr.IPAddress(record.gateway))
             except InvalidRequest as error:
                 raise ValidationError(f"Prefix {network} is a subnet of PVE: {error.sentence}.") from error
-    is_pool = prefix.type == PrefixTypeChoices.TYPE_POOL
-    bounds = usable(
-        network.first, network.last, prefix_length=network.prefixlen, ip_version=network.version, is_pool=is_pool
-    )
-    first, last = (to_text(end, network.version) for end in bounds)
+    first, last = (to_text(end, network.version) for end in usable_span(prefix))
     inside = Q(ip_address__ip_version=network.version, ip_address__host__gte=first, ip_address__host__lte=last)
     held = Allocation.objects.filter(subnet__prefix=prefix.pk).exclude(inside)
     if network.size == 1:
         held = held.exclude(is_gateway=True)
     if torn := held.select_related("ip_address").first():
         raise ValidationError(f"Prefix {network} would leave no room for {torn.ip_address}, which PVE holds.")
-    for link in SDNDHCPRange.objects.filter(subnet__prefix=prefix.pk).select_related("ip_address_range"):
-        if not (link.ip_address_range.start_address in network and link.ip_address_range.end_address in network):
+    for link in SDNDHCPRange.objects.filter(subnet__prefix=prefix.pk).select_related("ip_address_range__parent"):
+        if not range_within(link.ip_address_range, prefix):
             raise ValidationError(f"Prefix {network} would leave out {link}, a DHCP range of PVE.")
     others = _overlapping(prefix.namespace_id, network).exclude(prefix=prefix.pk)
     if other := others.select_related("prefix__namespace", "vnet__zone__cluster").first():

@@ -21,6 +21,8 @@ from nautobot_pve_ipam.errors import Misconfigured, quoted
 from nautobot_pve_ipam.models import Allocation, PVECluster, SDNSubnet, SDNVNet, SDNZone
 
 APP = "nautobot_pve_ipam"
+#: The setting with which we answer core's own available-ips.
+SERVE_AVAILABLE_IPS = "serve_available_ips"
 #: Model -> the setting with its defaults.
 SETTINGS = {
     PVECluster: "cluster_defaults",

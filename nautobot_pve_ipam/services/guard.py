@@ -52,8 +52,7 @@ def check(address: IPAddress, user: Any) -> None:
     if not _comes(address) or (host := to_int(address.host)) in _chosen.get() or not is_on():
         return
     version = address.ip_version
-    parents = [row.id for row in tables.prefixes_around(address.parent.namespace_id, version, host)]
-    found = tables.sdn_ranges_around(parents, version, host)
+    found = tables.sdn_ranges_around(tables.ids_around(address.parent.namespace_id, version, host), version, host)
     if not found or _stays_in_namespace(address):
         return
     try:

@@ -19,10 +19,11 @@ from nautobot.ipam.models import IPAddressRange, Namespace, Prefix
 from nautobot_pve_ipam.core_internals import atomic
 from nautobot_pve_ipam.errors import AddressTaken, Conflict, Forbidden, InvalidRequest, SubnetNotEmpty, rejection
 from nautobot_pve_ipam.models import Allocation, PVECluster, SDNDHCPRange, SDNSubnet, SDNVNet, SDNZone
-from nautobot_pve_ipam.permissions import is_visible, require
+from nautobot_pve_ipam.permissions import is_visible, named, require
 from nautobot_pve_ipam.search.intervals import Interval, to_text, usable
-from nautobot_pve_ipam.search.occupancy import territory_id
-from nautobot_pve_ipam.search.tables import prefixes_around
+from nautobot_pve_ipam.search.occupancy import range_span, territory_id
+from nautobot_pve_ipam.search.search import check_family
+from nautobot_pve_ipam.search.tables import ids_around
 from nautobot_pve_ipam.services.addresses import address_in, holder
 from nautobot_pve_ipam.services.allocation import delete, release
 from nautobot_pve_ipam.services.callers import Caller
@@ -102,14 +103,14 @@ def delete_subnet(record: SDNSubnet, *, user: Any, take_back: bool = False) -> N
             return  # deleted by a concurrent request
         require(user, "delete", record)
         if guest := guest_in(record, user):
-            held = guest.ip_address if is_visible(user, guest.ip_address) else "an address"
+            held = named(user, guest.ip_address, "an address")
             raise SubnetNotEmpty(f"subnet {prefix} is not empty: a guest holds {held}")
         others = SDNSubnet.objects.filter(prefix=prefix).exclude(pk=record.pk)
         deletes_prefix = not record.adopted and not others.exists()
         keeps_addresses = deletes_prefix and not (take_back and prefix.parent_id)
         others_addresses = prefix.get_all_ips().exclude(pve_allocation__subnet=record).order_by("host")
         if keeps_addresses and (foreign := _any(others_addresses)):
-            held = foreign if is_visible(user, foreign) else "an address"
+            held = named(user, foreign, "an address")
             raise SubnetNotEmpty(f"subnet {prefix} still holds {held}, which this PVE did not create")
         for gateway in record.allocations.filter(is_gateway=True).select_related("ip_address"):
             release(gateway, user=user)
@@ -186,10 +187,7 @@ def check_gateway(network: netaddr.IPNetwork, gateway: netaddr.IPAddress | Uncha
     """A gateway must be a usable address of its subnet; a point-to-point /32 or /128 may have any gateway."""
     if gateway is UNCHANGED or gateway is None:
         return
-    if gateway.version != network.version:
-        raise InvalidRequest(
-            f"gateway {gateway} is IPv{gateway.version}, {network.cidr} is IPv{network.version}", field="gateway"
-        )
+    check_family("gateway", gateway, network)
     if network.size == 1:
         return
     first, last = usable(
@@ -271,13 +269,13 @@ def _check_overlap(namespace: Namespace, network: netaddr.IPNetwork, vnet: SDNVN
     known = SDNSubnet.objects.filter(prefix__namespace=namespace, prefix__ip_version=network.version)
     known = known.select_related("prefix", "vnet__zone__cluster")
     # Two queries, because one for both would read every subnet of the namespace.
-    around = known.filter(prefix__in=[row.id for row in prefixes_around(namespace.pk, network.version, network.first)])
+    around = known.filter(prefix__in=ids_around(namespace.pk, network.version, network.first))
     inside = known.filter(prefix__network__gte=first, prefix__network__lte=last)
     for other in chain(around, inside):
         same = other.prefix.prefix_length == network.prefixlen
         if not same or other.vnet.zone.cluster_id == vnet.zone.cluster_id:
-            named = f"{other.prefix} of vnet {other.vnet}" if is_visible(user, other.prefix) else "another one"
-            raise Conflict(f"subnet {network.cidr} overlaps {named} in namespace {namespace}")
+            met = f"{other.prefix} of vnet {other.vnet}" if is_visible(user, other.prefix) else "another one"
+            raise Conflict(f"subnet {network.cidr} overlaps {met} in namespace {namespace}")
 
 
 def _set(record: SDNSubnet, facts: SubnetFacts, user: Any) -> None:
@@ -312,9 +310,9 @@ def _check_gateway_can_be_had(prefix: Prefix, gateway: netaddr.IPAddress, adopt:
 
 def _replace_ranges(record: SDNSubnet, wanted: list[Interval], adopt: bool, user: Any, *, created: bool) -> None:
     prefix = record.prefix
-    links = {}
-    for link in record.dhcp_range_links.select_related("ip_address_range"):
-        links[int(link.ip_address_range.start_address), int(link.ip_address_range.end_address)] = link
+    links = {
+        range_span(link.ip_address_range): link for link in record.dhcp_range_links.select_related("ip_address_range")
+    }
     if not created and set(links) != set(wanted):
         require(user, "change", record)
     # Remove the old ranges first: the new ones may overlap them.

@@ -21,7 +21,8 @@ from nautobot.ipam.models import IPAddressRange, Prefix
 from nautobot_pve_ipam import models
 from nautobot_pve_ipam.errors import InvalidRequest, PVEIPAMError, rejection
 from nautobot_pve_ipam.models import VMID_MAX, VMID_MIN
-from nautobot_pve_ipam.search.intervals import to_int, to_text
+from nautobot_pve_ipam.search.intervals import to_text
+from nautobot_pve_ipam.search.occupancy import range_span
 from nautobot_pve_ipam.search.search import Search, build_search
 from nautobot_pve_ipam.services.allocation import Guest, Wanted, allocate
 from nautobot_pve_ipam.services.callers import Caller
@@ -165,7 +166,7 @@ class RangeAllocateView(AllocateView):
     def find(self, obj):
         if obj.is_exclusive:
             raise Http404("Nautobot allows no addresses in an exclusive range")
-        limits = to_int(obj.start_host), to_int(obj.end_host)
+        limits = range_span(obj)
         return obj.parent, limits, limits, only_subnet(obj.parent)
 
 
@@ -181,7 +182,7 @@ def first_range(ranges, user):
     """The first range that has a free address, as an interval, or the last range if all are full."""
     interval = None
     for found in ranges.restrict(user, "view"):
-        interval = to_int(found.start_host), to_int(found.end_host)
+        interval = range_span(found)
         if Search(found.parent, bounds=(interval,)).first(1):
             break
     return interval

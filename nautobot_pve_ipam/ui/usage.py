@@ -15,7 +15,7 @@ from nautobot_pve_ipam.errors import Misconfigured
 from nautobot_pve_ipam.models import SDNDHCPRange
 from nautobot_pve_ipam.search import tables
 from nautobot_pve_ipam.search.intervals import Interval, addresses, gaps, to_int, to_text
-from nautobot_pve_ipam.search.occupancy import usable_span
+from nautobot_pve_ipam.search.occupancy import range_span, usable_span
 from nautobot_pve_ipam.search.search import Search
 from nautobot_pve_ipam.services.defaults import dhcp_role
 
@@ -98,7 +98,7 @@ def gauges(ranges) -> list[Gauge]:
 
 def _open(ip_address_range, closed):
     first, last = usable_span(ip_address_range.parent)
-    start, end = to_int(ip_address_range.start_host), to_int(ip_address_range.end_host)
+    start, end = range_span(ip_address_range)
     return gaps(max(first, start), min(last, end), closed)
 
 
@@ -126,8 +126,7 @@ def _next_free(gauge, used):
         return None
     item = gauge.ip_address_range
     if gauge.size > LISTED:
-        bounds = (to_int(item.start_host), to_int(item.end_host))
-        found = next(iter(Search(item.parent, bounds=(bounds,)).first(1)), None)
+        found = next(iter(Search(item.parent, bounds=(range_span(item),)).first(1)), None)
     else:
         found = next((at for at in addresses(gauge.parts) if at not in used), None)
     return None if found is None else to_text(found, item.ip_version)

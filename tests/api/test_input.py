@@ -14,13 +14,12 @@ from django.urls import resolve
 from nautobot.extras.models import Role, Status, Tag
 from nautobot.ipam.models import IPAddress, IPAddressRange, Namespace, Prefix
 from nautobot.tenancy.models import Tenant
-from nautobot.users.models import ObjectPermission
-from rest_framework.test import APIClient
 
 from nautobot_pve_ipam.api import requests, urls
 from nautobot_pve_ipam.api.next_free_ip import PreviewSerializer, QuerySerializer
 from nautobot_pve_ipam.models import Allocation, SDNSubnet, SDNVNet, SDNZone
 from tests.models import data
+from tests.ui.users import logged_in, permit
 
 pytestmark = pytest.mark.django_db
 
@@ -72,8 +71,7 @@ WITH_BODY = [(end.method, end.path) for end in ENDPOINTS if not end.in_query] + 
 def ids(for_module):
     """A subnet with a range and a guest's address; the IDs that URLs name."""
     Namespace.objects.create(name="pve")
-    client = APIClient()
-    client.force_login(get_user_model().objects.create_superuser("maker"))
+    client = logged_in(get_user_model().objects.create_superuser("maker"))
     body = {**PVE, "dhcp_ranges": [{"start": "10.0.0.100", "end": "10.0.0.199"}]}
     assert client.put(f"{API}{SUBNET}", body, format="json").status_code == 201
     assert client.put(f"{API}{IP}", {"mac": MAC}, format="json").status_code == 201
@@ -268,12 +266,9 @@ def test_a_csv_body_is_an_unsupported_media_type(api_client, ids, method, path):
 def test_what_may_not_be_seen_is_named_so(ids, django_user_model):
     """As is what does not exist: the answers are the same."""
     user = django_user_model.objects.create_user("pve")
-    for model, action in ((Prefix, "view"), (IPAddress, "add")):
-        permission = ObjectPermission.objects.create(name=f"{action} {model}", actions=[action])
-        permission.object_types.add(ContentType.objects.get_for_model(model))
-        permission.users.add(user)
-    client = APIClient()
-    client.force_login(user)
+    permit(user, Prefix, "view")
+    permit(user, IPAddress, "add")
+    client = logged_in(user)
     address = ContentType.objects.get_for_model(IPAddress)
     tag = Tag.objects.create(name="hidden")
     tag.content_types.add(address)

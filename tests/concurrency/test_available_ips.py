@@ -14,10 +14,8 @@ CLIENTS, ROUNDS = 8, examples(2, 8)
 
 @pytest.fixture(scope="module")
 def _served(live):
-    setting = "from constance import config; config.nautobot_pve_ipam__serve_available_ips = {}"
-    live.manage(setting.format(True))
-    yield
-    live.manage(setting.format(False))
+    with live.answering_available_ips():
+        yield
 
 
 pytestmark = pytest.mark.usefixtures("_served")

@@ -15,10 +15,8 @@ START_SECONDS = 60
 
 @pytest.fixture(scope="module", autouse=True)
 def _served(live):
-    switch = "from constance import config; config.nautobot_pve_ipam__serve_available_ips = {}"
-    live.manage(switch.format(True))
-    yield
-    live.manage(switch.format(False))
+    with live.answering_available_ips():
+        yield
 
 
 @pytest.fixture

@@ -18,11 +18,10 @@ from nautobot.extras.models import JobQueue, JobResult, Status
 from nautobot.extras.registry import registry
 from nautobot.extras.utils import refresh_job_model_from_job_class
 from nautobot.ipam.models import IPAddress, IPAddressRange, Namespace, Prefix
-from rest_framework.test import APIClient
 
 from nautobot_pve_ipam.models import SDNDHCPRange, SDNSubnet
 from tests.models import data
-from tests.ui.users import permit
+from tests.ui.users import logged_in, permit
 
 pytestmark = pytest.mark.django_db
 
@@ -58,9 +57,7 @@ def user(django_user_model):
 
 @pytest.fixture
 def client(user):
-    client = APIClient()
-    client.force_login(user)
-    return client
+    return logged_in(user)
 
 
 @pytest.fixture

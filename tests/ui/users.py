@@ -1,7 +1,15 @@
-"""Users with exactly the permissions that a test grants."""
+"""Users with exactly the permissions that a test grants, and their clients."""
 
 from django.contrib.contenttypes.models import ContentType
 from nautobot.users.models import ObjectPermission
+from rest_framework.test import APIClient
+
+
+def logged_in(user):
+    """A client of the REST API and of the pages in this process, as this user."""
+    client = APIClient()
+    client.force_login(user)
+    return client
 
 
 def permit(user, model, *actions, **constraints):

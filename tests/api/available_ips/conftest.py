@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.api.available_ips.serving import serving
+from tests.api.available_ips.serving import asking, serving
 
 
 @pytest.fixture
@@ -25,19 +25,5 @@ def prefix(ground):
 
 @pytest.fixture
 def ask(api_client, prefix):
-    """Call the endpoint; bodies get the status that core requires. No call crashes."""
-    from nautobot.extras.models import Status  # noqa: PLC0415
-
-    status = str(Status.objects.get(name="Active").pk)
-
-    def ask(method, body=None, query="", client=api_client, of=prefix, **headers):
-        url = f"/api/ipam/prefixes/{of.pk}/available-ips/{query}"
-        options = {"headers": {name.replace("_", "-"): value for name, value in headers.items()}}
-        if method == "POST":
-            many = [{"status": status, **item} for item in (body if isinstance(body, list) else [body or {}])]
-            options |= {"data": many if isinstance(body, list) else many[0], "format": "json"}
-        answer = getattr(client, method.lower())(url, **options)
-        assert answer.status_code != 500, answer.content
-        return answer
-
-    return ask
+    """Call the endpoint; see `asking`."""
+    return asking(api_client, lambda of: f"/api/ipam/prefixes/{of.pk}/available-ips/", prefix)

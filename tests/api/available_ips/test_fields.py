@@ -5,12 +5,11 @@ import json
 import pytest
 from nautobot.extras.models import ObjectChange
 from nautobot.ipam.models import IPAddress
-from rest_framework.test import APIClient
 
 from nautobot_pve_ipam.models import Allocation, PVECluster, SDNSubnet, SDNVNet, SDNZone
 from tests.api.available_ips.serving import hosts
 from tests.models import data
-from tests.ui.users import permit
+from tests.ui.users import logged_in, permit
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("served")]
 
@@ -101,9 +100,8 @@ def test_an_allocation_belongs_to_the_subnet_of_the_callers_cluster(ask, ground,
     stranger.save()
     for model in (IPAddress, type(prefix)):
         permit(stranger, model, "view", "add")
-    client = APIClient()
-    client.force_login(stranger)
-    refused(ask("POST", {"vmid": 101, "cluster": "alfa"}, client=client), 403, "cluster alfa is bound to another user")
+    answer = ask("POST", {"vmid": 101, "cluster": "alfa"}, client=logged_in(stranger))
+    refused(answer, 403, "cluster alfa is bound to another user")
 
 
 def test_an_idempotency_key(ask):

@@ -6,12 +6,11 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from nautobot.extras.models import Status
 from nautobot.ipam.models import IPAddress, IPAddressRange, Namespace, Prefix
-from rest_framework.test import APIClient
 
 from nautobot_pve_ipam.models import SDNDHCPRange, SDNSubnet
 from tests.api.available_ips.serving import hosts
 from tests.models import data
-from tests.ui.users import permit
+from tests.ui.users import logged_in, permit
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("served")]
 
@@ -39,9 +38,7 @@ def client(django_user_model):
         permit(user, model, "view")
     for model in (IPAddress, Prefix):
         permit(user, model, "view", "add")
-    client = APIClient()
-    client.force_login(user)
-    return client
+    return logged_in(user)
 
 
 def test_without_bounds_it_passes_over_them(ask, prefix, client):

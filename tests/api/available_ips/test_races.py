@@ -7,9 +7,9 @@ from django.db import IntegrityError
 from nautobot.extras.models import ObjectChange
 from nautobot.ipam.models import IPAddress, Prefix
 
-from nautobot_pve_ipam.api.available_ips import Writer
+from nautobot_pve_ipam.api.available_ips import CoresWriter
 from nautobot_pve_ipam.search import tables
-from nautobot_pve_ipam.services.allocation import _Writer
+from nautobot_pve_ipam.services.allocation import _Finder
 from nautobot_pve_ipam.services.locks import PostgreSQLLocks
 from tests.api.available_ips.serving import hosts
 
@@ -32,7 +32,7 @@ def test_somebody_who_does_not_lock_is_faster(ask, ground, prefix):
         ground.use(prefix, range(2, 3))
         return create(*arguments)
 
-    with once(_Writer, "_create", late):
+    with once(_Finder, "_create", late):
         answer = ask("POST", [{}, {}, {}])
     assert (answer.status_code, hosts(answer)) == (201, ["10.0.0.1", "10.0.0.3", "10.0.0.4"])
     assert ObjectChange.objects.count() == 3
@@ -46,14 +46,14 @@ def test_the_database_is_the_last_judge(ask, prefix):
         raise IntegrityError("duplicate key")
 
     first = int(prefix.prefix[1])
-    with once(Writer, "__call__", refused), patch.object(tables, "closed", return_value={first}):
+    with once(CoresWriter, "__call__", refused), patch.object(tables, "closed", return_value={first}):
         answer = ask("POST", [{}, {}])
     assert hosts(answer) == ["10.0.0.2", "10.0.0.3"]
     assert (IPAddress.objects.count(), ObjectChange.objects.count()) == (2, 2)
 
 
 def test_what_is_wrong_is_not_tried_again(ask):
-    with patch.object(_Writer, "_create", autospec=True, side_effect=_Writer._create) as create:
+    with patch.object(_Finder, "_create", autospec=True, side_effect=_Finder._create) as create:
         assert ask("POST", [{}, {"type": "bogus"}]).data[1].keys() == {"type"}
     assert create.call_count == 1
 

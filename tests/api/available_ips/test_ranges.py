@@ -4,12 +4,11 @@ import pytest
 from django.urls import NoReverseMatch, resolve, reverse
 from nautobot.extras.models import Status
 from nautobot.ipam.models import IPAddress, IPAddressRange, Namespace
-from rest_framework.test import APIClient
 
 from nautobot_pve_ipam.models import Allocation
-from tests.api.available_ips.serving import hosts
+from tests.api.available_ips.serving import asking, hosts
 from tests.models import data
-from tests.ui.users import permit
+from tests.ui.users import logged_in, permit
 
 pytestmark = pytest.mark.django_db
 
@@ -23,17 +22,7 @@ def found():
 
 @pytest.fixture
 def ask(api_client, found):
-    status = str(Status.objects.get(name="Active").pk)
-
-    def ask(method, body=None, query="", client=api_client, of=found, **headers):
-        url = f"/api/plugins/pve-ipam/ip-address-ranges/{of.pk}/available-ips/{query}"
-        options = {"headers": {name.replace("_", "-"): value for name, value in headers.items()}}
-        if method == "POST":
-            many = [{"status": status, **item} for item in (body if isinstance(body, list) else [body or {}])]
-            options |= {"data": many if isinstance(body, list) else many[0], "format": "json"}
-        return getattr(client, method.lower())(url, **options)
-
-    return ask
+    return asking(api_client, lambda of: f"/api/plugins/pve-ipam/ip-address-ranges/{of.pk}/available-ips/", found)
 
 
 def test_shown(ask):
@@ -98,8 +87,7 @@ def test_nothing_in_an_exclusive_range(ask):
 
 def test_permissions(ask, found, django_user_model):
     user = django_user_model.objects.create_user("limited")
-    client = APIClient()
-    client.force_login(user)
+    client = logged_in(user)
     for model in (Status, Namespace):
         permit(user, model, "view")
     assert ask("POST", client=client).status_code == 403
