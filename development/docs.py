@@ -20,6 +20,7 @@ NAVIGATION = (
     "pve",
     "next_free_ip",
     "automation",
+    "sync",
     "pages",
     "compatibility",
     "faq",
