@@ -7,12 +7,13 @@ These models add only what core objects cannot store: cluster, zone, vnet, guest
 import netaddr
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.core.serializers.json import DjangoJSONEncoder
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from nautobot.apps.constants import CHARFIELD_MAX_LENGTH
 from nautobot.apps.models import BaseModel, MACAddressCharField, PrimaryModel, StatusField, extras_features
 
-from nautobot_pve_ipam.choices import ZoneTypeChoices
+from nautobot_pve_ipam.choices import DifferenceKindChoices, DifferenceStateChoices, ZoneTypeChoices
 
 VMID_MIN = 100
 VMID_MAX = 999_999_999
@@ -70,6 +71,19 @@ class PVECluster(PrimaryModel):
         verbose_name="bound to user",
         help_text="The PVE's user: no other user may act for this cluster, and this user for no other cluster",
     )
+    last_synced = models.DateTimeField(
+        blank=True, null=True, editable=False, help_text="When a sync of this cluster last ended"
+    )
+    last_synced_by = models.ForeignKey(
+        to=settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        blank=True,
+        null=True,
+        editable=False,
+        verbose_name="last synced by",
+    )
+    last_sync_result = models.TextField(blank=True, editable=False, help_text="What the last sync did, as a sentence")
     description = models.CharField(max_length=CHARFIELD_MAX_LENGTH, blank=True)
 
     clone_fields = ["status", "description"]
@@ -404,6 +418,79 @@ def address_within(allocation, subnet) -> bool:
         return False
     network = prefix.prefix
     return address.host in network or (allocation.is_gateway and network.size == 1)
+
+
+@full_citizen
+class Difference(PrimaryModel):
+    """Something that PVE and Nautobot say differently, as found by a sync and left to people.
+
+    It is recognized by its namespace, its cluster, its kind and its subject: those of `zone` to `ip` that apply.
+    `before` is what Nautobot (or PVE's cache) has, `after` what it should have, or what PVE says.
+    """
+
+    namespace = models.ForeignKey(to="ipam.Namespace", on_delete=models.CASCADE, related_name="pve_differences")
+    cluster = models.ForeignKey(
+        to="nautobot_pve_ipam.PVECluster",
+        on_delete=models.CASCADE,
+        related_name="differences",
+        blank=True,
+        null=True,
+        help_text="Empty if the namespace serves a single PVE",
+    )
+    kind = models.CharField(max_length=20, choices=DifferenceKindChoices)
+    zone = models.CharField(max_length=SDN_ID_MAX_LENGTH, blank=True)
+    vnet = models.CharField(max_length=SDN_ID_MAX_LENGTH, blank=True, verbose_name="vnet")
+    network = models.CharField(max_length=43, blank=True, help_text="The subnet, such as 10.0.0.0/24")
+    vmid = models.PositiveIntegerField(blank=True, null=True, verbose_name="VMID")
+    mac = MACAddressCharField(blank=True, null=True, default="", verbose_name="MAC address")
+    ip = models.GenericIPAddressField(blank=True, null=True, verbose_name="IP address")
+    # In SQL, NULLs are distinct: no constraint on the columns themselves could include the cluster.
+    identity = models.CharField(max_length=CHARFIELD_MAX_LENGTH, editable=False)
+    before = models.JSONField(blank=True, null=True, encoder=DjangoJSONEncoder)
+    after = models.JSONField(blank=True, null=True, encoder=DjangoJSONEncoder)
+    evidence = models.TextField(help_text="What is different, and how that is known")
+    settlements = models.JSONField(blank=True, default=list, help_text="What may be done about it")
+    first_seen = models.DateTimeField(help_text="When a sync first found it, without having missed it since")
+    last_seen = models.DateTimeField(help_text="When a sync last found it")
+    state = models.CharField(
+        max_length=20, choices=DifferenceStateChoices, default=DifferenceStateChoices.OPEN, db_index=True
+    )
+    reason = models.CharField(
+        max_length=CHARFIELD_MAX_LENGTH, blank=True, validators=[line_validator], help_text="Why it is ignored"
+    )
+
+    natural_key_field_names = ["namespace", "identity"]
+
+    class Meta:
+        ordering = ("-first_seen", "identity")
+        constraints = [models.UniqueConstraint(fields=("namespace", "identity"), name="pve_ipam_difference_unique")]
+
+    def __str__(self):
+        return f"{self.get_kind_display()}: {self.subject}"
+
+    @property
+    def subject(self) -> str:
+        """What it is about, in words."""
+        place = "/".join(part for part in (self.zone, self.vnet) if part)
+        guest = f"guest {self.vmid}" if self.vmid else ""
+        return " ".join(str(part) for part in (place, self.network, guest, self.mac, self.ip) if part)
+
+    def identify(self) -> str:
+        """Its `identity`, which no other difference of the namespace has and which never changes."""
+        if not self.identity:
+            whose = (self.cluster_id, self.kind, self.zone, self.vnet, self.network, self.vmid, self.mac, self.ip)
+            self.identity = " ".join(str(part or "-") for part in whose)
+        return self.identity
+
+    def clean(self):
+        super().clean()
+        self.identify()
+        if self.state == DifferenceStateChoices.ACCEPTED and not self.reason:
+            raise ValidationError({"reason": "A difference is ignored for a reason: say which."})
+
+    def save(self, *args, **kwargs):
+        self.identify()
+        super().save(*args, **kwargs)
 
 
 class IdempotencyKey(BaseModel):
