@@ -52,8 +52,8 @@ class DifferenceStateChoices(ChoiceSet):
 class SettlementChoices(ChoiceSet):
     """What settles a difference: the values are those of a sync's `Settlement`."""
 
-    TAKE_PVE = "take PVE's word"
-    TAKE_NAUTOBOT = "take Nautobot's word"
+    TAKE_PVE = "take-pve"
+    TAKE_NAUTOBOT = "take-nautobot"
     ADOPT = "adopt"
     RELEASE = "release"
 

@@ -131,8 +131,11 @@ def note_sync(cluster: PVECluster, *, user: Any, result: str, at: datetime) -> N
 
 
 def plain(fact: Any) -> dict[str, Any] | None:
-    """What a sync knows of something, in values that JSON has; without what two of them may differ in."""
-    if fact is None:
+    """What a sync knows of something, in values that JSON has; without what two of them may differ in.
+
+    None if the sync's user may not view it.
+    """
+    if fact is None or not getattr(fact, "is_visible", True):
         return None
     return {field.name: _plain(getattr(fact, field.name)) for field in fields(fact) if field.compare}
 

@@ -37,8 +37,8 @@ class Kind(str, Enum):
 class Settlement(str, Enum):
     """What a person may do about a difference, besides ignoring it or mending its cause."""
 
-    TAKE_PVE = "take PVE's word"
-    TAKE_NAUTOBOT = "take Nautobot's word"
+    TAKE_PVE = "take-pve"
+    TAKE_NAUTOBOT = "take-nautobot"
     ADOPT = "adopt"
     RELEASE = "release"
 

@@ -75,7 +75,7 @@ def test_what_is_new_is_open(sync, cluster):
     about = (found.zone, found.vnet, found.network, found.vmid, str(found.mac), found.ip)
     assert about == ("", "", "10.0.0.0/24", 105, MAC, "10.0.0.5")
     assert found.evidence == "Cloud-init has it, but somebody else holds it."
-    assert found.settlements == ["adopt", "take PVE's word"]
+    assert found.settlements == ["adopt", "take-pve"]
     assert found.before is None
     assert found.after["ip"] == "10.0.0.5"
     assert found.after["vmid"] == 105
@@ -182,6 +182,11 @@ def test_facts_are_kept_without_what_two_of_them_may_differ_in():
         "ranges": [["10.0.0.9", "10.0.0.20"]],
         "adopted": False,
     }
+
+
+def test_nothing_is_kept_of_what_the_user_of_the_sync_may_not_view(sync):
+    sync(conflict(before=known(5, mac="BC:24:11:00:00:99", is_visible=False)))
+    assert kept().before is None
 
 
 def test_a_cluster_says_when_it_was_last_synced_and_by_whom(cluster, admin):
