@@ -1,6 +1,7 @@
 """Run as a program: migrate the database of the environment, telling which of how many migrations it is at."""
 
 import contextlib
+import functools
 import gc
 import io
 import logging
@@ -8,9 +9,11 @@ import sys
 import time
 
 import nautobot
+from django.apps import apps
 from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
+from django.db.models import Field
 
 LINES_WITHOUT_TERMINAL = 20
 
@@ -48,12 +51,32 @@ class Progress:
         return False
 
 
+def remember_fields() -> None:
+    """Django renders models anew for most migrations, and for each takes all their fields apart to copy them: a third
+    of the time. What that gives is the same each time, except for relations, which follow what is renamed.
+    """
+    clone = Field.clone
+
+    def quick_clone(field: Field) -> Field:
+        if field.remote_field or hasattr(field, "field_names"):
+            return clone(field)
+        kept = vars(field)
+        if "taken_apart" not in kept:
+            kept["taken_apart"] = field.deconstruct()
+        _, _, args, kwargs = kept["taken_apart"]
+        return type(field)(*args, **kwargs)
+
+    Field.clone = quick_clone
+    # Whenever Django renders models, it forgets what it has looked up for relations.
+    apps.get_swappable_settings_name = functools.cache(apps.get_swappable_settings_name)
+
+
 def main() -> None:
     logging.disable(logging.INFO)
     nautobot.setup()
-    # Django renders models anew for most migrations: a quarter of the time went into garbage collection.
-    gc.freeze()
+    gc.freeze()  # a quarter of the time went into garbage collection
     gc.set_threshold(200_000, 20, 100)
+    remember_fields()
     executor = MigrationExecutor(connection)
     total = len(executor.migration_plan(executor.loader.graph.leaf_nodes()))
     progress = Progress(total)

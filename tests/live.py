@@ -128,12 +128,12 @@ class Live:
         return self.shell.run(code)
 
     @contextmanager
-    def answering_available_ips(self) -> Iterator[None]:
-        """A block in which the App answers core's own available-ips of this Nautobot."""
+    def answering_available_ips(self, is_on: bool = True) -> Iterator[None]:
+        """A block in which the App answers core's own available-ips of this Nautobot, or does not."""
         switch = "from constance import config; config.nautobot_pve_ipam__serve_available_ips = {}"
-        self.manage(switch.format(True))
+        self.manage(switch.format(is_on))
         yield
-        self.manage(switch.format(False))
+        self.manage(switch.format(not is_on))
 
     def queued_tasks(self) -> list[tuple[str, list[Any]]]:
         """Name and positional arguments of each queued task (no worker is running), newest first.

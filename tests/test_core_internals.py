@@ -30,6 +30,7 @@ from nautobot_pve_ipam.api.requests import AddressRequestSerializer
 from nautobot_pve_ipam.models import Allocation
 from nautobot_pve_ipam.permissions import require
 from nautobot_pve_ipam.search import tables
+from tests.api.available_ips.serving import serving
 from tests.search.fill import Ground
 
 pytestmark = pytest.mark.django_db
@@ -259,6 +260,12 @@ def test_nothing_is_announced_if_nobody_listens(count, api_client, admin, prefix
     reads = [query["sql"] for query in queries if re.search(r"FROM .?extras_objectchange\b", query["sql"])]
     assert len(reads) == 2
     check(ids, admin)
+
+
+def test_nothing_is_announced_for_cores_own_url_either(api_client, prefix):
+    with serving(), announced() as entries:
+        answer = api_client.post(f"/api/ipam/prefixes/{prefix.pk}/available-ips/", {"status": "Active"}, format="json")
+    assert (answer.status_code, entries) == (201, [])
 
 
 @pytest.mark.parametrize("kind", [Webhook, JobHook])

@@ -45,7 +45,7 @@ from rest_framework.generics import get_object_or_404
 from rest_framework.response import Response
 
 from nautobot_pve_ipam.api.answers import as_error
-from nautobot_pve_ipam.api.base import refuse_unstorable
+from nautobot_pve_ipam.api.base import finished, refuse_unstorable
 from nautobot_pve_ipam.api.next_free_ip import IDEMPOTENCY_KEY, QUERY_PARAMETERS, QuerySerializer
 from nautobot_pve_ipam.api.requests import (
     OurFieldsSerializer,
@@ -56,7 +56,7 @@ from nautobot_pve_ipam.api.requests import (
     search_of,
     validated,
 )
-from nautobot_pve_ipam.core_internals import declared_fields, hang_answer
+from nautobot_pve_ipam.core_internals import declared_fields
 from nautobot_pve_ipam.errors import InvalidRequest, NoFreeAddress, Unavailable
 from nautobot_pve_ipam.search.intervals import Interval, to_text
 from nautobot_pve_ipam.search.occupancy import range_span, span
@@ -117,9 +117,7 @@ class InCoresTerms(ModelViewSet):
 
     def finalize_response(self, request, response, *args, **kwargs):
         response = super().finalize_response(request, response, *args, **kwargs)
-        if self.served:
-            hang_answer(request, response)  # for OutOfReachMiddleware
-        return response
+        return finished(request, response) if self.served else response
 
     def handle_exception(self, exc):
         if not self.served or isinstance(exc, (exceptions.APIException, Http404, PermissionDenied)):

@@ -70,11 +70,7 @@ class PVEIPAMView(NautobotAPIVersionMixin, APIView):
         response = super().finalize_response(request, response, *args, **kwargs)
         if request.method == "HEAD":
             response.add_post_render_callback(without_body)
-        hang_answer(request, response)  # for OutOfReachMiddleware
-        if request.method not in SAFE_METHODS and not response.exception:
-            with suppress(DatabaseError):  # the work is done; whatever comes next may fail the same way
-                spare_announcements()
-        return response
+        return finished(request, response)
 
     def handle_exception(self, exc):
         error, fields = as_error(exc)
@@ -91,6 +87,15 @@ class PVEIPAMView(NautobotAPIVersionMixin, APIView):
         if isinstance(error, Unavailable):
             response["Retry-After"] = str(error.retry_after)
         return response
+
+
+def finished(request, response):
+    """A response of ours, ready for what Nautobot and our middleware do after it."""
+    hang_answer(request, response)  # for OutOfReachMiddleware
+    if request.method not in SAFE_METHODS and not response.exception:
+        with suppress(DatabaseError):  # the work is done; whatever comes next may fail the same way
+            spare_announcements()
+    return response
 
 
 def without_body(response):

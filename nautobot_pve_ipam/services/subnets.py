@@ -220,7 +220,7 @@ def _vnet(namespace: Namespace, facts: SubnetFacts, locks: Locks, user: Any) -> 
         )
     zone = SDNZone.objects.filter(namespace=namespace, cluster=cluster, name=facts.zone).first()
     if zone is None and cluster is not None:
-        _check_cluster(cluster, user)
+        _check_cluster(cluster, namespace, user)
     zone = _saved(
         zone or SDNZone(namespace=namespace, cluster=cluster, name=facts.zone),
         {"type": facts.zone_type, "dhcp": facts.zone_dhcp},
@@ -230,11 +230,12 @@ def _vnet(namespace: Namespace, facts: SubnetFacts, locks: Locks, user: Any) -> 
     return _saved(vnet or SDNVNet(zone=zone, name=facts.vnet), {"alias": facts.vnet_alias, "tag": facts.vnet_tag}, user)
 
 
-def _check_cluster(cluster: PVECluster, user: Any) -> None:
-    """A cluster of other namespaces gets no zone from a user who may view none of them and is not the cluster's own."""
-    zones, visible = cluster.sdn_zones.all(), Namespace.objects.restrict(user, "view")
-    if cluster.user_id != user.pk and zones.exists() and not zones.filter(namespace__in=visible).exists():
-        raise Forbidden(f"cluster {cluster} belongs to another namespace, which user {user} may not view")
+def _check_cluster(cluster: PVECluster, namespace: Namespace, user: Any) -> None:
+    """A cluster that has zones, but none in this namespace, gets one only from its own user or from who may view it."""
+    zones = cluster.sdn_zones.all()
+    is_known = cluster.user_id == user.pk or zones.filter(namespace=namespace).exists() or is_visible(user, cluster)
+    if not is_known and zones.exists():
+        raise Forbidden(f"cluster {cluster} belongs to another namespace, and user {user} may not view it")
 
 
 def _record(

@@ -2,12 +2,13 @@
 
 import pytest
 from django.contrib.auth import get_user_model
-from nautobot.ipam.models import IPAddress
+from nautobot.ipam.models import IPAddress, Namespace
 from nautobot.users.models import ObjectPermission
 from rest_framework.test import APIClient
 
 from nautobot_pve_ipam.models import Allocation, PVECluster, SDNSubnet, SDNZone
 from nautobot_pve_ipam.services.connect import connect_pve
+from tests.ui.users import permit
 
 pytestmark = pytest.mark.django_db
 
@@ -118,10 +119,13 @@ def test_the_ways_around_it_through_nautobots_own_api_are_closed(al, be):
     assert held() == before
 
 
-def test_no_zone_is_put_under_the_cluster_of_another_namespace(be):
+@pytest.mark.parametrize("sees_namespaces", [False, True])
+def test_no_zone_is_put_under_the_cluster_of_another_namespace(sees_namespaces, be):
     PVECluster.objects.update(user=None)
     stranger = PVE("pve-c", namespace="other")
-    refused = "cluster be belongs to another namespace, which user pve-c may not view"
+    if sees_namespaces:
+        permit(get_user_model().objects.get(username="pve-c"), Namespace, "view")
+    refused = "cluster be belongs to another namespace, and user pve-c may not view it"
     assert stranger("PUT", NET, {**SUBNET, "cluster": "be"}) == (403, refused)
     assert stranger("POST", "be/ipam/prefixes/", {"prefix": "10.0.0.0/24"}, base="netbox") == (403, refused)
     cluster = str(PVECluster.objects.get(name="be").pk)
@@ -131,7 +135,7 @@ def test_no_zone_is_put_under_the_cluster_of_another_namespace(be):
 
 
 def test_one_cluster_in_two_namespaces(be):
-    """With two IPAM entries in PVE: for its own user, or one who may view both namespaces."""
+    """With two IPAM entries in PVE: for its own user, or one who may view the cluster."""
     connect_pve("second", "pve-be", cluster="be")
     be.namespace = "second"
     assert be("PUT", NET, {**SUBNET, "cluster": "be"})[0] == 201

@@ -6,7 +6,7 @@ from threading import Barrier
 import pynautobot
 import pytest
 
-from tests.nightly import examples
+from tests.nightly import examples, nightly_only
 
 CLIENTS = examples(8, 32)
 EACH = examples(2, 16)
@@ -59,3 +59,18 @@ def test_every_client_gets_addresses_of_its_own(many, ours, prefix, network):
     first = 1 << 8 if ours else 1
     inside = [f"10.0.{host >> 8}.{host & 255}/16" for host in range(first, first + len(made))]
     assert sorted(network.addresses()) == sorted(address.address for address in made) == sorted(inside)
+
+
+@nightly_only
+def test_without_the_setting_clients_fail(prefix, live):
+    """Nautobot's own code looks before it locks. If this ever passes for all, the documentation has to follow."""
+    start = Barrier(CLIENTS)
+
+    def client(_number):
+        available = prefix().available_ips
+        start.wait(START_SECONDS)
+        return [available.create({"status": "Active"}) for _ in range(EACH)]
+
+    with live.answering_available_ips(False), ThreadPoolExecutor(CLIENTS) as pool:
+        errors = [future.exception() for future in [pool.submit(client, number) for number in range(CLIENTS)]]
+    assert any(isinstance(error, pynautobot.RequestError) for error in errors)
