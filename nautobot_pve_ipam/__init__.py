@@ -61,7 +61,7 @@ class NautobotPVEIPAMConfig(NautobotAppConfig):
             bool,
         ),
     }
-    searchable_models = ["allocation", "pvecluster", "sdnsubnet", "sdnvnet", "sdnzone"]
+    searchable_models = ["allocation", "difference", "pvecluster", "sdnsubnet", "sdnvnet", "sdnzone"]
 
     def ready(self):
         super().ready()

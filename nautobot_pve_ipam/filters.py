@@ -132,6 +132,10 @@ class PVEClusterFilterSet(NautobotFilterSet, StatusModelFilterSetMixin):
         queryset=get_user_model().objects.all(), to_field_name="username", label="Bound to user (name or ID)"
     )
 
+    last_synced_by = NaturalKeyOrPKMultipleChoiceFilter(
+        queryset=get_user_model().objects.all(), to_field_name="username", label="Last synced by user (name or ID)"
+    )
+
     class Meta:
         model = models.PVECluster
         fields = "__all__"
@@ -294,3 +298,46 @@ class AllocationFilterSet(NautobotFilterSet):
 
     def filter_prefix(self, queryset, name, value):
         return queryset.filter(self.generate_query_filter_prefix(value))
+
+
+class DifferenceFilterSet(NautobotFilterSet):
+    q = NetworkSearchFilter(
+        filter_predicates={
+            "evidence": "icontains",
+            "reason": "icontains",
+            "zone": "icontains",
+            "vnet": "icontains",
+            "vmid": {"lookup_expr": "exact", "preprocessor": int},
+            "mac": {"lookup_expr": "exact", "preprocessor": parse_mac},
+        },
+        addresses=lambda network: Q(ip=str(network.ip)) if network.size == 1 else Q(network=str(network)),
+    )
+    namespace = NaturalKeyOrPKMultipleChoiceFilter(queryset=Namespace.objects.all(), label="Namespace (name or ID)")
+    cluster = NaturalKeyOrPKMultipleChoiceFilter(
+        queryset=models.PVECluster.objects.all(), label="PVE cluster (name or ID)"
+    )
+    network = ParsedValuesFilter(method="filter_network", parse=parse_network, label="Subnet, such as 10.0.0.0/24")
+    mac = ParsedValuesFilter(method="filter_mac", parse=parse_mac, label="MAC address, in any notation")
+    ip = ParsedValuesFilter(method="filter_ip", parse=parse_host, label="IP address")
+
+    class Meta:
+        model = models.Difference
+        exclude = ["identity", "before", "after", "settlements"]
+
+    def generate_query_filter_network(self, value):
+        return Q(network__in=[str(parse_network(text)) for text in value])
+
+    def filter_network(self, queryset, name, value):
+        return queryset.filter(self.generate_query_filter_network(value))
+
+    def generate_query_filter_mac(self, value):
+        return Q(mac__in=[parse_mac(text) for text in value])
+
+    def filter_mac(self, queryset, name, value):
+        return queryset.filter(self.generate_query_filter_mac(value))
+
+    def generate_query_filter_ip(self, value):
+        return Q(ip__in=[parse_host(text) for text in value])
+
+    def filter_ip(self, queryset, name, value):
+        return queryset.filter(self.generate_query_filter_ip(value))

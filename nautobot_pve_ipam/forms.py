@@ -24,7 +24,7 @@ from nautobot.ipam.models import VLAN, IPAddress, IPAddressRange, Namespace, Pre
 from nautobot.virtualization.models import Cluster
 
 from nautobot_pve_ipam import models
-from nautobot_pve_ipam.choices import ZoneTypeChoices
+from nautobot_pve_ipam.choices import DifferenceKindChoices, DifferenceStateChoices, ZoneTypeChoices
 
 
 def search_field():
@@ -283,4 +283,30 @@ class AllocationFilterForm(NautobotFilterForm):
     cluster = named(models.PVECluster, label="PVE cluster")
     namespace = named(Namespace)
     is_gateway = yes_or_no_field("Gateway")
+    tags = TagFilterField(model)
+
+
+class DifferenceBulkEditForm(TagsBulkEditFormMixin, NautobotBulkEditForm):
+    pk = bulk_targets(models.Difference)
+    state = forms.ChoiceField(choices=add_blank_choice(DifferenceStateChoices), required=False, widget=StaticSelect2())
+    reason = bulk_text_field(help_text="Why they are ignored")
+
+    class Meta:
+        model = models.Difference
+
+
+class DifferenceFilterForm(NautobotFilterForm):
+    model = models.Difference
+    field_order = ["q", "state", "kind", "cluster", "namespace", "zone", "vnet", "network", "ip", "mac", "vmid"]
+    q = search_field()
+    state = forms.MultipleChoiceField(choices=DifferenceStateChoices, required=False, widget=StaticSelect2Multiple())
+    kind = forms.MultipleChoiceField(choices=DifferenceKindChoices, required=False, widget=StaticSelect2Multiple())
+    cluster = named(models.PVECluster, label="PVE cluster")
+    namespace = named(Namespace)
+    zone = MultiValueCharField(required=False)
+    vnet = MultiValueCharField(required=False, label="VNet")
+    network = MultiValueCharField(required=False, label="Subnet")
+    ip = MultiValueCharField(required=False, label="IP address")
+    mac = MultiValueCharField(required=False, label="MAC address")
+    vmid = forms.IntegerField(required=False, label="VMID")
     tags = TagFilterField(model)

@@ -1,4 +1,7 @@
-"""The "Proxmox VE" panel of the home page: the fullest DHCP ranges and the newest allocations. May import ui."""
+"""The "Proxmox VE" panel of the home page: open differences, the fullest DHCP ranges, the newest allocations.
+
+May import ui.
+"""
 
 from nautobot.apps.ui import HomePagePanel
 
@@ -8,7 +11,11 @@ layout = (
     HomePagePanel(
         name="Proxmox VE",
         weight=150,
-        permissions=["nautobot_pve_ipam.view_allocation", "ipam.view_ipaddressrange"],
+        permissions=[
+            "nautobot_pve_ipam.view_allocation",
+            "nautobot_pve_ipam.view_difference",
+            "ipam.view_ipaddressrange",
+        ],
         custom_template="homepage.html",
         custom_data={"pve_ipam": overview},
     ),

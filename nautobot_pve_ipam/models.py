@@ -485,7 +485,9 @@ class Difference(PrimaryModel):
     def clean(self):
         super().clean()
         self.identify()
-        if self.state == DifferenceStateChoices.ACCEPTED and not self.reason:
+        if self.state == DifferenceStateChoices.OPEN:
+            self.reason = ""
+        elif self.state == DifferenceStateChoices.ACCEPTED and not self.reason:
             raise ValidationError({"reason": "A difference is ignored for a reason: say which."})
 
     def save(self, *args, **kwargs):

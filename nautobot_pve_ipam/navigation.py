@@ -15,20 +15,22 @@ MODELS = (
     ("sdnvnet", "VNets"),
     ("sdnzone", "Zones"),
     ("pvecluster", "Clusters"),
+    ("difference", "Differences"),
 )
+#: Only a sync makes them.
+NOT_MADE_BY_HAND = ("difference",)
 
 
 def _item(model, name, weight):
+    add = NavMenuAddButton(
+        link=f"plugins:nautobot_pve_ipam:{model}_add", permissions=[f"nautobot_pve_ipam.add_{model}"]
+    )
     return NavMenuItem(
         link=f"plugins:nautobot_pve_ipam:{model}_list",
         name=name,
         weight=weight,
         permissions=[f"nautobot_pve_ipam.view_{model}"],
-        buttons=(
-            NavMenuAddButton(
-                link=f"plugins:nautobot_pve_ipam:{model}_add", permissions=[f"nautobot_pve_ipam.add_{model}"]
-            ),
-        ),
+        buttons=() if model in NOT_MADE_BY_HAND else (add,),
     )
 
 

@@ -34,7 +34,8 @@ HOOK_RIGHTS = (
     "nautobot_pve_ipam.change_sdnsubnet",
     "nautobot_pve_ipam.delete_sdnsubnet",
 )
-#: What else a PVE's user is granted, to see its own records in REST and GraphQL; the hooks work without.
+#: What else a PVE's user is granted, to see its own records in REST and GraphQL, and to ignore and settle its own
+#: differences; the hooks work without.
 VIEW_RIGHTS = (
     "nautobot_pve_ipam.view_pvecluster",
     "nautobot_pve_ipam.view_sdnzone",
@@ -42,6 +43,8 @@ VIEW_RIGHTS = (
     "nautobot_pve_ipam.view_sdnsubnet",
     "nautobot_pve_ipam.view_sdndhcprange",
     "nautobot_pve_ipam.view_allocation",
+    "nautobot_pve_ipam.view_difference",
+    "nautobot_pve_ipam.change_difference",
 )
 #: Content type -> lookup path from the object to its namespace; a cluster belongs to those of its zones.
 NAMESPACE_PATHS = {
@@ -55,6 +58,7 @@ NAMESPACE_PATHS = {
     "nautobot_pve_ipam.sdnsubnet": "prefix__namespace__",
     "nautobot_pve_ipam.sdndhcprange": "subnet__prefix__namespace__",
     "nautobot_pve_ipam.allocation": "ip_address__parent__namespace__",
+    "nautobot_pve_ipam.difference": "namespace__",
 }
 #: Content type -> lookup path from the object to its cluster. Core's own objects may be shared by clusters.
 CLUSTER_PATHS = {
@@ -63,6 +67,7 @@ CLUSTER_PATHS = {
     "nautobot_pve_ipam.sdnsubnet": "vnet__zone__cluster__",
     "nautobot_pve_ipam.sdndhcprange": "subnet__vnet__zone__cluster__",
     "nautobot_pve_ipam.allocation": "subnet__vnet__zone__cluster__",
+    "nautobot_pve_ipam.difference": "cluster__",
 }
 
 

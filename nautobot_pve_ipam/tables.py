@@ -14,13 +14,35 @@ class PVEClusterTable(StatusTableMixin, BaseTable):
     name = tables.Column(linkify=True)
     virtualization_cluster = tables.Column(linkify=True)
     user = tables.Column(verbose_name="Bound to User")
+    last_synced = tables.DateTimeColumn()
     tags = TagColumn(url_name=LIST.format("pvecluster"))
     actions = ButtonsColumn(models.PVECluster)
 
     class Meta(BaseTable.Meta):
         model = models.PVECluster
-        fields = ("pk", "name", "status", "virtualization_cluster", "user", "description", "tags", "actions")
-        default_columns = ("pk", "name", "status", "virtualization_cluster", "user", "description", "actions")
+        fields = (
+            "pk",
+            "name",
+            "status",
+            "virtualization_cluster",
+            "user",
+            "last_synced",
+            "last_synced_by",
+            "last_sync_result",
+            "description",
+            "tags",
+            "actions",
+        )
+        default_columns = (
+            "pk",
+            "name",
+            "status",
+            "virtualization_cluster",
+            "user",
+            "last_synced",
+            "description",
+            "actions",
+        )
 
 
 class SDNZoneTable(BaseTable):
@@ -162,3 +184,40 @@ class AllocationTable(BaseTable):
     def render_is_gateway(self, value):
         # A red cross next to every guest would look like an error.
         return render_boolean(value or None)
+
+
+class DifferenceTable(BaseTable):
+    pk = ToggleColumn()
+    evidence = tables.Column(linkify=True, verbose_name="What Is Different")
+    network = tables.Column(verbose_name="Subnet")
+    ip = tables.Column(verbose_name="IP Address")
+    mac = tables.Column(verbose_name="MAC Address")
+    cluster = tables.Column(linkify=True, verbose_name="PVE Cluster")
+    namespace = tables.Column(linkify=True)
+    first_seen = tables.DateTimeColumn()
+    last_seen = tables.DateTimeColumn()
+    tags = TagColumn(url_name=LIST.format("difference"))
+    actions = ButtonsColumn(models.Difference, buttons=("changelog", "delete"))
+
+    class Meta(BaseTable.Meta):
+        model = models.Difference
+        fields = (
+            "pk",
+            "evidence",
+            "kind",
+            "state",
+            "cluster",
+            "namespace",
+            "zone",
+            "vnet",
+            "network",
+            "vmid",
+            "mac",
+            "ip",
+            "reason",
+            "first_seen",
+            "last_seen",
+            "tags",
+            "actions",
+        )
+        default_columns = ("pk", "evidence", "kind", "state", "cluster", "first_seen", "last_seen", "actions")

@@ -4,7 +4,7 @@ from django.urls import path
 from nautobot.apps.urls import NautobotUIViewSetRouter
 
 from nautobot_pve_ipam import views
-from nautobot_pve_ipam.ui import allocate, release
+from nautobot_pve_ipam.ui import allocate, differences, release
 from nautobot_pve_ipam.ui.address_map.page import PrefixAddressMapView
 
 router = NautobotUIViewSetRouter()
@@ -13,6 +13,7 @@ router.register("zones", views.SDNZoneUIViewSet)
 router.register("vnets", views.SDNVNetUIViewSet)
 router.register("subnets", views.SDNSubnetUIViewSet)
 router.register("allocations", views.AllocationUIViewSet)
+router.register("differences", views.DifferenceUIViewSet)
 
 urlpatterns = [
     path("prefixes/<uuid:pk>/address-map/", PrefixAddressMapView.as_view(), name="prefix_address_map"),
@@ -24,6 +25,9 @@ urlpatterns = [
     ),
     path("subnets/<uuid:pk>/allocate/", allocate.SubnetAllocateView.as_view(), name="sdnsubnet_allocate"),
     path("allocations/<uuid:pk>/release/", release.ReleaseView.as_view(), name="allocation_release"),
+    path("differences/<uuid:pk>/ignore/", differences.IgnoreView.as_view(), name="difference_ignore"),
+    path("differences/<uuid:pk>/reopen/", differences.ReopenView.as_view(), name="difference_reopen"),
+    path("differences/<uuid:pk>/settle/<str:settlement>/", differences.SettleView.as_view(), name="difference_settle"),
     path("docs/", views.DocumentationView.as_view(), {"app_base_url": "pve-ipam", "path": "index.html"}, name="docs"),
     *router.urls,
 ]

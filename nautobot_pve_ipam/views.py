@@ -9,7 +9,17 @@ from pathlib import Path
 from django.http import HttpResponse
 from django.views.generic import RedirectView
 from nautobot.apps.ui import ObjectDetailContent
-from nautobot.apps.views import NautobotUIViewSet
+from nautobot.apps.views import (
+    NautobotUIViewSet,
+    ObjectBulkDestroyViewMixin,
+    ObjectBulkUpdateViewMixin,
+    ObjectChangeLogViewMixin,
+    ObjectDataComplianceViewMixin,
+    ObjectDestroyViewMixin,
+    ObjectDetailViewMixin,
+    ObjectListViewMixin,
+    ObjectNotesViewMixin,
+)
 
 from nautobot_pve_ipam import filters, forms, models, tables
 from nautobot_pve_ipam.api import available_ips, serializers
@@ -34,7 +44,7 @@ class DocumentationView(RedirectView):
 
 
 class PVEClusterUIViewSet(NautobotUIViewSet):
-    queryset = models.PVECluster.objects.select_related("status", "virtualization_cluster", "user")
+    queryset = models.PVECluster.objects.select_related("status", "virtualization_cluster", "user", "last_synced_by")
     table_class = tables.PVEClusterTable
     filterset_class = filters.PVEClusterFilterSet
     filterset_form_class = forms.PVEClusterFilterForm
@@ -88,3 +98,27 @@ class AllocationUIViewSet(NautobotUIViewSet):
     bulk_update_form_class = forms.AllocationBulkEditForm
     serializer_class = serializers.AllocationSerializer
     object_detail_content = ObjectDetailContent(panels=details.allocation_panels)
+
+
+class DifferenceUIViewSet(
+    ObjectDetailViewMixin,
+    ObjectListViewMixin,
+    ObjectDestroyViewMixin,
+    ObjectBulkDestroyViewMixin,
+    ObjectBulkUpdateViewMixin,
+    ObjectChangeLogViewMixin,
+    ObjectNotesViewMixin,
+    ObjectDataComplianceViewMixin,
+):
+    """Only a sync makes them; what becomes of them is said on pages of their own, or of many at once."""
+
+    queryset = models.Difference.objects.select_related("namespace", "cluster")
+    action_buttons = ("export",)
+    table_class = tables.DifferenceTable
+    filterset_class = filters.DifferenceFilterSet
+    filterset_form_class = forms.DifferenceFilterForm
+    bulk_update_form_class = forms.DifferenceBulkEditForm
+    serializer_class = serializers.DifferenceSerializer
+    object_detail_content = ObjectDetailContent(
+        panels=details.difference_panels, extra_buttons=details.difference_buttons
+    )

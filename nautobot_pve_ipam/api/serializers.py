@@ -92,3 +92,32 @@ class AllocationSerializer(EmptyMixin, NautobotModelSerializer, TaggedModelSeria
     class Meta:
         model = models.Allocation
         fields = "__all__"
+
+
+class DifferenceSerializer(EmptyMixin, NautobotModelSerializer, TaggedModelSerializerMixin):
+    """A sync says what is different; people say what becomes of it."""
+
+    subject = serializers.CharField(read_only=True, help_text="What it is about, in words")
+    namespace_name = text_at("namespace.name")
+    cluster_name = text_at("cluster.name")
+
+    class Meta:
+        model = models.Difference
+        fields = "__all__"
+        read_only_fields = (
+            "namespace",
+            "cluster",
+            "kind",
+            "zone",
+            "vnet",
+            "network",
+            "vmid",
+            "mac",
+            "ip",
+            "before",
+            "after",
+            "evidence",
+            "settlements",
+            "first_seen",
+            "last_seen",
+        )

@@ -3,7 +3,7 @@
 from django.urls import include, path, re_path
 from nautobot.apps.api import OrderedDefaultRouter
 
-from nautobot_pve_ipam.api import available_ips, hooks, netbox, next_free_ip, views
+from nautobot_pve_ipam.api import available_ips, differences, hooks, netbox, next_free_ip, views
 
 router = OrderedDefaultRouter(view_name="Proxmox VE")
 router.register("clusters", views.PVEClusterViewSet)
@@ -12,6 +12,7 @@ router.register("vnets", views.SDNVNetViewSet)
 router.register("subnets", views.SDNSubnetViewSet)
 router.register("dhcp-ranges", views.SDNDHCPRangeViewSet)
 router.register("allocations", views.AllocationViewSet)
+router.register("differences", views.DifferenceViewSet)
 
 facade = [
     path("ipam/aggregates/", netbox.AggregatesView.as_view()),
@@ -46,6 +47,7 @@ urlpatterns = [
     path("namespaces/<str:namespace>/subnets/<str:subnet>/", hooks.SubnetView.as_view(), name="hook_subnet"),
     path("namespaces/<str:namespace>/ips/", hooks.AddressesView.as_view(), name="hook_addresses"),
     path("namespaces/<str:namespace>/ips/<str:ip>/", hooks.AddressView.as_view(), name="hook_address"),
+    path("differences/<uuid:pk>/settle/", differences.SettleView.as_view(), name="difference_settle"),
     # PVE's plugin appends "/ipam/.." to the configured url, which may end in a slash.
     re_path(r"^netbox/(?P<namespace>[^/]+)//?", include(facade)),
     re_path(r"^netbox/(?P<namespace>[^/]+)/(?P<cluster>[^/]+)//?", include(facade)),

@@ -3,7 +3,9 @@
 Querysets prefetch what serializers show: lists take a constant number of queries.
 """
 
+from drf_spectacular.utils import extend_schema
 from nautobot.apps.api import ModelViewSet, NautobotModelViewSet
+from rest_framework.exceptions import MethodNotAllowed
 
 from nautobot_pve_ipam import filters, models
 from nautobot_pve_ipam.api import serializers
@@ -20,7 +22,7 @@ class DeepViewSet(NautobotModelViewSet):
 
 
 class PVEClusterViewSet(NautobotModelViewSet):
-    queryset = models.PVECluster.objects.select_related("status", "virtualization_cluster", "user")
+    queryset = models.PVECluster.objects.select_related("status", "virtualization_cluster", "user", "last_synced_by")
     serializer_class = serializers.PVEClusterSerializer
     filterset_class = filters.PVEClusterFilterSet
 
@@ -64,3 +66,14 @@ class AllocationViewSet(DeepViewSet):
     serializer_class = serializers.AllocationSerializer
     filterset_class = filters.AllocationFilterSet
     deep = ("ip_address__interfaces", "ip_address__vm_interfaces", "ip_address__nat_outside_list")
+
+
+class DifferenceViewSet(NautobotModelViewSet):
+    queryset = models.Difference.objects.select_related("namespace", "cluster")
+    serializer_class = serializers.DifferenceSerializer
+    filterset_class = filters.DifferenceFilterSet
+
+    @extend_schema(exclude=True)
+    def create(self, request, *args, **kwargs):
+        """Only a sync makes them."""
+        raise MethodNotAllowed(request.method)

@@ -14,7 +14,7 @@ from nautobot.ipam.models import Namespace
 
 from nautobot_pve_ipam.choices import DifferenceKindChoices, DifferenceStateChoices
 from nautobot_pve_ipam.models import Difference, PVECluster
-from nautobot_pve_ipam.services.locks import locked_transaction
+from nautobot_pve_ipam.services.locks import Locks, locked_transaction
 
 #: Rows in one statement, whose length databases limit.
 BATCH = 1000
@@ -95,7 +95,7 @@ def keep(
         if row.kind in (DifferenceKindChoices.GONE, DifferenceKindChoices.STALE):
             missing.add(_about(row))
     with locked_transaction() as locks:
-        locks.wait("differences", namespace.pk, cluster.pk if cluster else None)
+        lock(namespace, cluster, locks)
         own = Difference.objects.filter(namespace=namespace, cluster=cluster).order_by()
         over = []
         for kept in own.filter(~Q(state=DifferenceStateChoices.SETTLED) | Q(identity__in=list(rows))):
@@ -111,6 +111,11 @@ def keep(
             update_fields=UPDATED,
         )
         own.filter(pk__in=over).update(state=DifferenceStateChoices.SETTLED, last_updated=timezone.now())
+
+
+def lock(namespace: Namespace, cluster: PVECluster | None, locks: Locks) -> None:
+    """Have nobody else change what is kept of a cluster. It comes before all other locks."""
+    locks.wait("differences", namespace.pk, cluster.pk if cluster else None)
 
 
 def gone_since(namespace: Namespace) -> dict[tuple[str | None, About], datetime]:

@@ -1,19 +1,57 @@
-"""Contents of the detail pages: a tuple of panels for each model, ordered by `weight`.
+"""Contents of the detail pages: a tuple of panels for each model, and of buttons, ordered by `weight`.
 
 May import panels.py, tables and models.
 """
 
-from nautobot.apps.ui import ObjectFieldsPanel, ObjectsTablePanel, SectionChoices, StatsPanel
+from nautobot.apps.ui import ButtonColorChoices, ObjectFieldsPanel, ObjectsTablePanel, SectionChoices, StatsPanel
 from nautobot.ipam.tables import IPAddressRangeTable
 
 from nautobot_pve_ipam import models, tables
-from nautobot_pve_ipam.ui.panels import GAUGES_LABEL, MAP_LABEL, AddressMapPanel, SubnetGauges
+from nautobot_pve_ipam.choices import DifferenceStateChoices, SettlementChoices
+from nautobot_pve_ipam.ui.panels import (
+    GAUGES_LABEL,
+    MAP_LABEL,
+    ROUTE,
+    AddressMapPanel,
+    DecisionButton,
+    DifferencePanel,
+    DifferencesPanel,
+    SettleButton,
+    SubnetGauges,
+)
+
+
+def differences_panel(**kwargs):
+    """Hidden where there are no differences."""
+    return DifferencesPanel(
+        **{
+            "section": SectionChoices.FULL_WIDTH,
+            "table_class": tables.DifferenceTable,
+            "table_filter": "cluster",
+            "table_title": "Differences",
+            "select_related_fields": ["namespace", "cluster"],
+            "add_button_route": None,
+            "enable_related_link": False,
+            "required_permissions": ["nautobot_pve_ipam.view_difference"],
+            **kwargs,
+        }
+    )
+
 
 cluster_panels = (
     ObjectFieldsPanel(
         weight=100,
         section=SectionChoices.LEFT_HALF,
-        fields=["name", "status", "virtualization_cluster", "user", "description"],
+        fields=[
+            "name",
+            "status",
+            "virtualization_cluster",
+            "user",
+            "description",
+            "last_synced",
+            "last_synced_by",
+            "last_sync_result",
+        ],
         key_transforms={"user": "Bound to User"},
     ),
     StatsPanel(
@@ -37,6 +75,7 @@ cluster_panels = (
         exclude_columns=["cluster"],
         select_related_fields=["namespace", "cluster"],
     ),
+    differences_panel(weight=150, exclude_columns=["cluster"]),
 )
 
 zone_panels = (
@@ -131,6 +170,7 @@ subnet_panels = (
         exclude_columns=["subnet", "zone"],
         select_related_fields=["ip_address", "subnet__prefix", "subnet__vnet__zone__cluster"],
     ),
+    differences_panel(weight=180, exclude_columns=["cluster"]),
 )
 
 allocation_panels = (
@@ -160,5 +200,54 @@ allocation_panels = (
             "subnet__vnet__zone__cluster": "PVE Cluster",
             "ip_address__parent__namespace": "Namespace",
         },
+    ),
+    differences_panel(weight=200),
+)
+
+difference_panels = (
+    DifferencePanel(weight=100, section=SectionChoices.FULL_WIDTH, label="What is different"),
+    ObjectFieldsPanel(
+        weight=200,
+        section=SectionChoices.LEFT_HALF,
+        label="Difference",
+        fields=["kind", "state", "reason", "first_seen", "last_seen"],
+    ),
+    ObjectFieldsPanel(
+        weight=200,
+        section=SectionChoices.RIGHT_HALF,
+        label="Subject",
+        fields=["namespace", "cluster", "zone", "vnet", "network", "vmid", "mac", "ip"],
+        key_transforms={
+            "cluster": "PVE Cluster",
+            "vnet": "VNet",
+            "network": "Subnet",
+            "vmid": "VMID",
+            "mac": "MAC Address",
+            "ip": "IP Address",
+        },
+        hide_if_unset=["cluster", "zone", "vnet", "network", "vmid", "mac", "ip"],
+    ),
+)
+
+difference_buttons = (
+    *(
+        SettleButton(weight=weight, label=label, icon="mdi-check", settlement=settlement, color=ButtonColorChoices.BLUE)
+        for weight, (settlement, label) in enumerate(SettlementChoices.CHOICES, 100)
+        if settlement != SettlementChoices.TAKE_NAUTOBOT  # only the node can do it
+    ),
+    DecisionButton(
+        weight=200,
+        label="Ignore",
+        icon="mdi-bell-off",
+        color=ButtonColorChoices.YELLOW,
+        link_name=ROUTE.format("difference_ignore"),
+        states=(DifferenceStateChoices.OPEN,),
+    ),
+    DecisionButton(
+        weight=200,
+        label="Open Again",
+        icon="mdi-bell",
+        link_name=ROUTE.format("difference_reopen"),
+        states=(DifferenceStateChoices.ACCEPTED,),
     ),
 )

@@ -6,14 +6,17 @@ store anything on `self`. May import the rest of ui, services, search and models
 
 from django.db.models import Q
 from django.template.defaultfilters import date
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.timezone import localtime
 from nautobot.apps.ui import Button, ButtonColorChoices, KeyValueTablePanel, ObjectsTablePanel, Panel
 from nautobot.apps.views import get_obj_from_context
 from nautobot.ipam.models import IPAddressRange, Prefix
 
-from nautobot_pve_ipam.models import Allocation
+from nautobot_pve_ipam.choices import DifferenceKindChoices, DifferenceStateChoices, SettlementChoices
+from nautobot_pve_ipam.models import Allocation, Difference, SDNSubnet
 from nautobot_pve_ipam.ui.address_map.page import built_map
+from nautobot_pve_ipam.ui.differences import MEANINGS
 from nautobot_pve_ipam.ui.usage import dhcp_ranges, fullest, gauges, with_next_free
 
 ROUTE = "plugins:nautobot_pve_ipam:{}"
@@ -137,10 +140,90 @@ class TablePanel(ObjectsTablePanel):
         return super().should_render(context) and rows.restrict(user, "view").exists()
 
 
+class DifferencesPanel(TablePanel):
+    """The differences about the page's object, but for settled ones: a cluster, a subnet or an allocation."""
+
+    def get_table_data_queryset(self, instance, request):
+        unsettled = Difference.objects.exclude(state=DifferenceStateChoices.SETTLED)
+        if isinstance(instance, Allocation):
+            address, subnet = instance.ip_address, instance.subnet
+            about = Q(ip=address.host, namespace=address.parent.namespace_id)
+            if instance.mac and subnet:
+                zone = subnet.vnet.zone
+                about |= Q(ip=None, mac=instance.mac, namespace=zone.namespace_id, cluster=zone.cluster_id)
+        elif isinstance(instance, SDNSubnet):
+            zone = instance.vnet.zone
+            network = str(instance.prefix.prefix)
+            about = Q(network=network, namespace=zone.namespace_id, cluster=zone.cluster_id)
+        else:
+            about = Q(cluster=instance)
+        return unsettled.filter(about)
+
+
+class DifferencePanel(Panel):
+    """What PVE and Nautobot say of it, field by field, and what settles it."""
+
+    body_content_template_path = "nautobot_pve_ipam/inc/difference.html"
+
+    def get_extra_context(self, context):
+        found = get_obj_from_context(context)
+        before, after = found.before or {}, found.after or {}
+        is_cache = found.kind == DifferenceKindChoices.CACHE
+        is_settled = found.state == DifferenceStateChoices.SETTLED
+        return {
+            **super().get_extra_context(context),
+            "ways": [] if is_settled else [(label, MEANINGS[way]) for way, label in offered(found)],
+            "titles": ("PVE's Cache", "As in Nautobot") if is_cache else ("Nautobot", "PVE"),
+            "rows": [
+                (name.replace("_", " "), _shown(before.get(name)), _shown(after.get(name)))
+                for name in {**before, **after}
+            ],
+        }
+
+
+def offered(difference):
+    """The settlements that a difference offers, each with its label."""
+    return [choice for choice in SettlementChoices.CHOICES if choice[0] in difference.settlements]
+
+
+def _shown(value):
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join("-".join(map(str, one)) if isinstance(one, list) else str(one) for one in value)
+    return "" if value is None else value
+
+
+class DecisionButton(Button):
+    """Leads to a page on which a difference is decided; hidden in states other than `states`."""
+
+    required_permissions = ("nautobot_pve_ipam.change_difference",)
+    states = (DifferenceStateChoices.OPEN, DifferenceStateChoices.ACCEPTED)
+
+    def should_render(self, context):
+        return super().should_render(context) and get_obj_from_context(context).state in self.states
+
+
+class SettleButton(DecisionButton):
+    """Hidden unless the difference offers `settlement`."""
+
+    settlement = ""
+
+    def should_render(self, context):
+        return super().should_render(context) and self.settlement in get_obj_from_context(context).settlements
+
+    def get_link(self, context):
+        kwargs = {"pk": get_obj_from_context(context).pk, "settlement": self.settlement}
+        return reverse(ROUTE.format("difference_settle"), kwargs=kwargs)
+
+
 def overview(request):
     """Data of the home page panel, limited to what the user may view."""
     newest = Allocation.objects.restrict(request.user, "view").select_related("ip_address").order_by("-created")
     return {
         "fullest": fullest(dhcp_ranges().restrict(request.user, "view"), FULLEST),
         "newest": newest[:NEWEST],
+        "differences": Difference.objects.restrict(request.user, "view")
+        .filter(state=DifferenceStateChoices.OPEN)
+        .count(),
     }

@@ -1,11 +1,13 @@
 """Data for Nautobot's test cases: three objects of each model, each in its own cluster, and spare core objects."""
 
+from datetime import datetime, timezone
+
 from django.contrib.contenttypes.models import ContentType
 from nautobot.extras.models import Role, Status, Tag
 from nautobot.ipam.models import VLAN, IPAddress, IPAddressRange, Namespace, Prefix
 from nautobot.virtualization.models import Cluster, ClusterType
 
-from nautobot_pve_ipam.models import Allocation, PVECluster, SDNDHCPRange, SDNSubnet, SDNVNet, SDNZone
+from nautobot_pve_ipam.models import Allocation, Difference, PVECluster, SDNDHCPRange, SDNSubnet, SDNVNet, SDNZone
 
 
 def saved(thing):
@@ -117,6 +119,39 @@ def allocation(number, host=100, of=None, **fields):
         **fields,
     }
     return saved(Allocation(ip_address=address(number, host), subnet=of, **fields))
+
+
+def difference(number, of=None, **fields):
+    """PVE has no guest `number` any more, whose allocation is `of`."""
+    of = of or allocation(number)
+    address, place = of.ip_address, of.subnet
+    known = {
+        "ip": address.host,
+        "allocated": True,
+        "cluster": place.vnet.zone.cluster.name,
+        "zone": place.vnet.zone.name,
+        "vnet": place.vnet.name,
+        "network": str(place.prefix.prefix),
+        "mac": str(of.mac),
+        "vmid": of.vmid,
+        "hostname": of.hostname,
+        "is_gateway": of.is_gateway,
+        "adopted": of.adopted,
+    }
+    fields = {
+        "kind": "gone",
+        "network": known["network"],
+        "vmid": of.vmid,
+        "mac": known["mac"],
+        "ip": address.host,
+        "before": known,
+        "evidence": f"PVE has no guest {of.vmid}.",
+        "settlements": ["release"],
+        "first_seen": datetime(2026, 11, number, 12, tzinfo=timezone.utc),
+        "last_seen": datetime(2026, 11, 27, 12, number, tzinfo=timezone.utc),
+        **fields,
+    }
+    return saved(Difference(namespace=address.parent.namespace, cluster=place.vnet.zone.cluster, **fields))
 
 
 def tags(model):

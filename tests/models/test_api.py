@@ -80,6 +80,55 @@ class SDNDHCPRangeAPI(APIViewTestCases.APIViewTestCase):
         cls.update_data = {"adopted": True}
 
 
+class DifferenceAPI(
+    APIViewTestCases.GetObjectViewTestCase,
+    APIViewTestCases.ListObjectsViewTestCase,
+    APIViewTestCases.UpdateObjectViewTestCase,
+    APIViewTestCases.DeleteObjectViewTestCase,
+    APIViewTestCases.NotesURLViewTestCase,
+):
+    model = models.Difference
+    choices_fields = ["state"]
+    update_data = {"state": "accepted", "reason": "a printer"}
+    bulk_update_data = {"state": "accepted", "reason": "printers"}
+
+    @classmethod
+    def setUpTestData(cls):
+        for number in (1, 2, 3):
+            data.difference(number)
+
+    def change(self, **changed):
+        self.add_permissions("nautobot_pve_ipam.change_difference", "nautobot_pve_ipam.view_difference")
+        url = self._get_detail_url(models.Difference.objects.get(vmid=101))
+        return self.client.patch(url, changed, format="json", **self.header)
+
+    def test_nobody_but_a_sync_makes_one(self):
+        self.add_permissions("nautobot_pve_ipam.add_difference")
+        answer = self.client.post(self._get_list_url(), {"kind": "gone"}, format="json", **self.header)
+        self.assertHttpStatus(answer, 405)
+
+    def test_is_ignored_for_a_reason_and_opened_again(self):
+        self.assertHttpStatus(self.change(state="accepted"), 400)
+        self.assertEqual(self.change(state="accepted", reason="a printer").data["reason"], "a printer")
+        self.assertEqual(self.change(state="open").data["reason"], "")
+
+    def test_what_a_sync_says_is_not_changed(self):
+        self.change(evidence="It was me.", kind="cache", vmid=999, first_seen="2000-01-01T00:00:00Z")
+        found = models.Difference.objects.get(vmid=101)
+        self.assertEqual((found.evidence, found.kind, found.first_seen.year), ("PVE has no guest 101.", "gone", 2026))
+
+    def test_says_what_it_is_about(self):
+        self.add_permissions("nautobot_pve_ipam.view_difference")
+        answer = self.client.get(self._get_detail_url(models.Difference.objects.get(vmid=101)), **self.header).data
+        expected = {
+            "subject": "10.1.0.0/24 guest 101 BC:24:11:00:01:64 10.1.0.100",
+            "namespace_name": "models",
+            "cluster_name": "cluster1",
+            "evidence": "PVE has no guest 101.",
+        }
+        self.assertEqual({name: answer[name] for name in expected}, expected)
+
+
 class AllocationAPI(APIViewTestCases.APIViewTestCase):
     model = models.Allocation
     bulk_update_data = {"hostname": "many"}

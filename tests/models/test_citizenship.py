@@ -17,6 +17,7 @@ from tests.models.test_core_panels import text_of
 pytestmark = pytest.mark.django_db
 
 MODELS = (models.PVECluster, models.SDNZone, models.SDNVNet, models.SDNSubnet, models.Allocation)
+SHOWN = (*MODELS, models.Difference)
 
 
 def cluster_statuses():
@@ -57,7 +58,7 @@ def test_editing_a_status_on_its_page_keeps_it_for_clusters_and_can_give_it_back
 
 
 def test_every_model_with_a_status_can_be_chosen_for_statuses():
-    with_status = {model._meta.model_name for model in MODELS if hasattr(model, "status")}
+    with_status = {model._meta.model_name for model in SHOWN if hasattr(model, "status")}
     assert set(registry["model_features"]["statuses"]["nautobot_pve_ipam"]) == with_status == {"pvecluster"}
 
 
@@ -65,11 +66,12 @@ def test_nautobot_provides_the_role_of_dhcp_ranges():
     assert Role.objects.get_for_model(IPAddressRange).filter(name="DHCP").exists()
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", SHOWN)
 def test_nautobot_finds_what_belongs_to_a_model(model):
     assert get_filterset_for_model(model)
     assert get_table_for_model(model)
-    assert get_form_for_model(model)
+    assert get_form_for_model(model, "BulkEdit")
+    assert get_form_for_model(model) or model not in MODELS
 
 
 @pytest.mark.parametrize(
@@ -83,7 +85,7 @@ def test_search_finds_the_guest(text, shown, admin_client):
 
 def test_navigation_has_the_group_for_those_who_may_view(admin_client, client, django_user_model):
     client.force_login(django_user_model.objects.create_user("nobody"))
-    lists = [reverse(f"plugins:nautobot_pve_ipam:{model._meta.model_name}_list") for model in MODELS]
+    lists = [reverse(f"plugins:nautobot_pve_ipam:{model._meta.model_name}_list") for model in SHOWN]
     page = admin_client.get("/").content.decode()
     assert [url for url in lists if f'href="{url}"' in page] == lists
     page = client.get("/").content.decode()
@@ -92,7 +94,7 @@ def test_navigation_has_the_group_for_those_who_may_view(admin_client, client, d
 
 def test_rest_api_lists_its_endpoints(admin_client):
     root = admin_client.get("/api/plugins/pve-ipam/").json()
-    assert set(root) == {"clusters", "zones", "vnets", "subnets", "dhcp-ranges", "allocations"}
+    assert set(root) == {"clusters", "zones", "vnets", "subnets", "dhcp-ranges", "allocations", "differences"}
 
 
 def test_a_change_is_logged_with_its_user(admin_client, admin_user):

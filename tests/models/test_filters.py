@@ -221,3 +221,48 @@ class BadValues(FilterTestCases.BaseFilterTestCase):
                 self.assertLess(response.status_code, 500, root + url)
                 if root.startswith("/api"):
                     self.assertHttpStatus(response, 400, root + url)
+
+
+class DifferenceFilters(Filters):
+    __test__ = True
+    queryset = models.Difference.objects.all()
+    filterset = filters.DifferenceFilterSet
+    generic_filter_tests = (
+        ["network"],
+        ["vmid"],
+        ["ip"],
+        ["evidence"],
+        ["first_seen"],
+        ["last_seen"],
+        ["cluster", "cluster__id"],
+        ["cluster", "cluster__name"],
+    )
+
+    @classmethod
+    def setUpTestData(cls):
+        for number in (1, 2, 3):
+            data.difference(number)
+
+    @staticmethod
+    def number(difference):
+        return difference.vmid - 100
+
+    def test_namespace_state_and_kind(self):
+        changed = {"namespace": data.namespace("other"), "state": "accepted", "reason": "a printer", "kind": "stale"}
+        models.Difference.objects.filter(vmid=102).update(**changed)
+        self.assertEqual(self.found(namespace=["other"]), [2])
+        self.assertEqual(self.found(state=["open"]), [1, 3])
+        self.assertEqual(self.found(kind=["stale"]), [2])
+        self.assertEqual(self.found(reason=["a printer"]), [2])
+        self.assertIsNone(self.found(state=["forgotten"]))
+
+    def test_a_mac_in_any_notation(self):
+        self.assertEqual(self.found(mac=["bc2411000264"]), [2])
+        self.assertIsNone(self.found(mac=["bc24"]))
+
+    def test_search(self):
+        self.assertEqual(self.found(q="guest 103"), [3])
+        self.assertEqual(self.found(q="10.2.0.100"), [2])
+        self.assertEqual(self.found(q="10.1.0.0/24"), [1])
+        self.assertEqual(self.found(q="bc-24-11-00-01-64"), [1])
+        self.assertEqual(self.found(q="102"), [2])

@@ -1,11 +1,12 @@
 """Each model in GraphQL."""
 
 import pytest
+from django.utils import timezone
 from nautobot.apps.graphql import execute_query
 
 from nautobot_pve_ipam import models
 from tests.models import data
-from tests.models.test_citizenship import MODELS as CITIZENS
+from tests.models.test_citizenship import SHOWN
 
 pytestmark = [
     pytest.mark.django_db,
@@ -51,6 +52,27 @@ def test_allocations_with_address_and_subnet(admin_user):
                 },
             }
         ]
+    }
+
+
+def test_open_differences_of_a_cluster(admin_user):
+    data.difference(1)
+    data.difference(2)
+    query = """{
+        differences(cluster: ["cluster2"], state: ["open"]) {
+            kind evidence vmid ip settlements before cluster { name } namespace { name }
+        }
+    }"""
+    (found,) = answer(query, admin_user)["differences"]
+    assert found.pop("before")["hostname"] == "guest2"
+    assert found == {
+        "kind": "GONE",
+        "evidence": "PVE has no guest 102.",
+        "vmid": 102,
+        "ip": "10.2.0.100",
+        "settlements": ["release"],
+        "cluster": {"name": "cluster2"},
+        "namespace": {"name": "models"},
     }
 
 
@@ -108,7 +130,7 @@ def test_from_the_address_to_its_guest(admin_user):
     assert answer(query, admin_user) == {"ip_addresses": [{"pve_allocation": {"hostname": "guest1"}}]}
 
 
-@pytest.mark.parametrize("model", [*CITIZENS, models.SDNDHCPRange])
+@pytest.mark.parametrize("model", [*SHOWN, models.SDNDHCPRange])
 def test_every_field_of_an_object_of_which_only_the_required_is_known(model, admin_user):
     bare(model)
     fields = [
@@ -139,6 +161,8 @@ def bare(model):
     subnet = data.saved(models.SDNSubnet(vnet=vnet, prefix=data.prefix(1)))
     data.saved(models.SDNDHCPRange(subnet=subnet, ip_address_range=data.dhcp_range(1)))
     data.saved(models.Allocation(ip_address=data.address(1, 100)))
+    seen = {"first_seen": timezone.now(), "last_seen": timezone.now()}
+    data.saved(models.Difference(namespace=space, kind="conflict", evidence="Something is different.", **seen))
     return model.objects.get()
 
 

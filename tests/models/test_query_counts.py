@@ -10,7 +10,7 @@ from tests.models import data
 pytestmark = pytest.mark.django_db
 
 ROWS = {"HX-Request": "true"}  # a list page fetches its rows with a second request like this
-LISTS = ("clusters", "zones", "vnets", "subnets", "allocations")
+LISTS = ("clusters", "zones", "vnets", "subnets", "allocations", "differences")
 
 
 def count_queries(client, url):
@@ -24,7 +24,7 @@ def count_queries(client, url):
 @pytest.fixture
 def all_columns(admin_user):
     """Show all columns."""
-    for name in ("PVECluster", "SDNZone", "SDNVNet", "SDNSubnet", "Allocation"):
+    for name in ("PVECluster", "SDNZone", "SDNVNet", "SDNSubnet", "Allocation", "Difference"):
         table = getattr(tables, f"{name}Table")
         admin_user.set_config(f"tables.{name}Table.columns", list(table.base_columns), commit=True)
 
@@ -42,7 +42,7 @@ def test_api(url, depth, admin_client):
 
 @pytest.mark.parametrize("model", [models.PVECluster, models.SDNZone, models.SDNVNet, models.SDNSubnet])
 def test_detail_pages(model, admin_client, all_columns):
-    data.allocation(1)
+    data.difference(1)
     url = model.objects.get().get_absolute_url()
     few = count_queries(admin_client, url)
     subnet = models.SDNSubnet.objects.get()
@@ -57,13 +57,13 @@ def test_detail_pages(model, admin_client, all_columns):
         more = data.saved(models.SDNSubnet(vnet=subnet.vnet, prefix=prefix))
         data.saved(models.SDNDHCPRange(subnet=more, ip_address_range=data.dhcp_range(number)))
         data.saved(models.SDNDHCPRange(subnet=subnet, ip_address_range=data.dhcp_range(1, number * 10, number * 10)))
-        data.allocation(1, 100 + number, subnet)
+        data.difference(1, data.allocation(1, 100 + number, subnet))
     assert count_queries(admin_client, url) == few
 
 
 def assert_constant(client, url):
-    data.allocation(1)
+    data.difference(1)
     few = count_queries(client, url)
     for number in range(2, 7):
-        data.allocation(number)
+        data.difference(number)
     assert count_queries(client, url) == few

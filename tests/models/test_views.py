@@ -2,7 +2,7 @@
 
 from nautobot_pve_ipam import models
 from tests.models import data
-from tests.models.cases import NamedPages, Pages
+from tests.models.cases import FoundPages, NamedPages, Pages
 
 
 class PVEClusterPages(NamedPages):
@@ -136,3 +136,15 @@ class AllocationPages(Pages):
             "tags": [tag.pk for tag in data.tags(models.Allocation)],
         }
         cls.bulk_edit_data = {"vmid": 901, "hostname": "web10", "is_gateway": True, "adopted": True}
+
+
+class DifferencePages(FoundPages):
+    __test__ = True
+    model = models.Difference
+    test_bulk_edit_objects_nullable_fields = None  # there are none
+
+    @classmethod
+    def setUpTestData(cls):
+        for number in (1, 2, 3):
+            data.difference(number)
+        cls.bulk_edit_data = {"state": "accepted", "reason": "printers"}

@@ -11,7 +11,7 @@ from typing import Any
 from django.urls import URLPattern, get_resolver
 from django.utils.regex_helper import normalize
 
-from nautobot_pve_ipam.models import Allocation, PVECluster, SDNDHCPRange, SDNSubnet, SDNVNet, SDNZone
+from nautobot_pve_ipam.models import Allocation, Difference, PVECluster, SDNDHCPRange, SDNSubnet, SDNVNet, SDNZone
 from tests.rights.world import OURS, Side
 
 API, PAGES = "api/plugins/pve-ipam/", "plugins/pve-ipam/"
@@ -77,6 +77,7 @@ def pk_of(side: Side, route: str) -> Any:
         "subnets": side.subnet,
         "dhcp-ranges": side.link,
         "allocations": side.allocation,
+        "differences": side.difference,
         "prefixes": side.subnet if facade else side.prefix,
         "ip-address-ranges": side.range,
         "ip-addresses": side.allocation,
@@ -93,6 +94,7 @@ def path_of(endpoint: Endpoint, side: Side) -> str:
         "vmid": side.vmid,
         "start": side.range.start_host,
         "end": side.range.end_host,
+        "settlement": "release",
     }
     if "{pk}" in endpoint.route:
         values["pk"] = pk_of(side, endpoint.route)
@@ -149,6 +151,10 @@ def bodies(endpoint: Endpoint, method: str, side: Side) -> list[Any]:
         ("DELETE", "ipam/ip-addresses/{pk}/"): [{}],
         ("POST", "/allocate/"): [{"mac": side.mac, "hostname": "stolen"}, {"_preview": "1"}],
         ("POST", "/release/"): [{"confirm": "true"}],
+        ("POST", "/settle/"): [{"settlement": "release"}, {}],
+        ("POST", "/settle/{settlement}/"): [{}],
+        ("POST", "/ignore/"): [{"reason": "stolen"}, {}],
+        ("POST", "/reopen/"): [{}],
     }
     for (of, ending), found in known.items():
         if of == method and endpoint.route.endswith(ending):
@@ -163,7 +169,8 @@ def bodies(endpoint: Endpoint, method: str, side: Side) -> list[Any]:
 def model_bodies(endpoint: Endpoint, method: str, side: Side) -> list[Any]:
     """For the generic views of a model, in REST and on pages."""
     thing = next(thing for thing in side.things if isinstance(thing, endpoint.model))
-    named = {"description": "stolen"} if endpoint.model is not SDNDHCPRange else {"adopted": False}
+    changes = {SDNDHCPRange: {"adopted": False}, Difference: {"state": "accepted", "reason": "stolen"}}
+    named = changes.get(endpoint.model, {"description": "stolen"})
     if endpoint.base == API:
         one = "{pk}" in endpoint.route
         if endpoint.route.endswith("/notes/"):
@@ -185,4 +192,5 @@ def creation(model: Any, side: Side) -> dict[str, Any]:
         SDNSubnet: {"vnet": side.vnet.pk, "prefix": side.prefix.pk},
         SDNDHCPRange: {"subnet": side.subnet.pk, "ip_address_range": side.range.pk},
         Allocation: {"ip_address": side.loose.pk, "subnet": side.subnet.pk},
+        Difference: {"namespace": side.namespace.pk, "cluster": side.cluster.pk},
     }[model]

@@ -90,6 +90,6 @@ def test_a_pve_sees_its_own_records(world):
         deep = pve.api_client.get(f"{base}/{kind}/{thing.pk}/?depth=1").json()
         for name, field in related.items():
             assert deep[name][field] == getattr(getattr(thing, name), field)
-    for kind in ("clusters", "zones", "vnets", "subnets", "dhcp-ranges", "allocations"):
+    for kind in ("clusters", "zones", "vnets", "subnets", "dhcp-ranges", "allocations", "differences"):
         listed = pve.api_client.get(f"{base}/{kind}/?depth=1").json()
         assert listed["count"] == (2 if kind == "allocations" else 1), kind

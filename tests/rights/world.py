@@ -13,13 +13,13 @@ from nautobot.ipam.models import IPAddress, IPAddressRange, Namespace, Prefix
 from nautobot.users.models import Token
 from nautobot.virtualization.models import Cluster
 
-from nautobot_pve_ipam.models import Allocation, PVECluster, SDNDHCPRange, SDNSubnet, SDNVNet, SDNZone
+from nautobot_pve_ipam.models import Allocation, Difference, PVECluster, SDNDHCPRange, SDNSubnet, SDNVNet, SDNZone
 from nautobot_pve_ipam.permissions import NAMESPACE_PATHS
 from nautobot_pve_ipam.services.connect import connect_pve
 from tests.models import data
 from tests.ui.users import permit
 
-OURS = (PVECluster, SDNZone, SDNVNet, SDNSubnet, SDNDHCPRange, Allocation)
+OURS = (PVECluster, SDNZone, SDNVNet, SDNSubnet, SDNDHCPRange, Allocation, Difference)
 CORE = (Prefix, IPAddressRange, IPAddress)
 #: Who calls, but for the viewer of core.
 CALLERS = [
@@ -66,12 +66,13 @@ class Side:
         self.allocation = data.saved(
             Allocation(ip_address=self.address, subnet=self.subnet, mac=mac, vmid=vmid, hostname=f"{word}-web")
         )
+        self.difference = data.difference(1, self.allocation, evidence=f"PVE has no {word}-web.")
         self.mac, self.vmid = mac, vmid
 
     @property
     def things(self) -> list[Any]:
         shown = (self.namespace, self.cluster, self.zone, self.vnet, self.subnet, self.link, self.allocation)
-        return [*shown, self.prefix, self.range, self.gateway, self.address, self.loose]
+        return [*shown, self.difference, self.prefix, self.range, self.gateway, self.address, self.loose]
 
     @cached_property
     def marks(self) -> re.Pattern[str]:
