@@ -151,7 +151,9 @@ def test_nautobot_finds_the_page_of_a_model(reader, model):
     assert reader.get(url).status_code == 200
 
 
-@pytest.mark.parametrize("model", [m for m in MODELS if m.__name__ not in ("SDNDHCPRange", "Difference")], ids=lambda m: m.__name__)
+@pytest.mark.parametrize(
+    "model", [m for m in MODELS if m.__name__ not in ("SDNDHCPRange", "Difference")], ids=lambda m: m.__name__
+)
 def test_a_models_form_links_to_its_page(model, db):
     client = Client()
     client.force_login(get_user_model().objects.create_superuser("root"))
