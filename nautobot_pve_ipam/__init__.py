@@ -60,6 +60,9 @@ class NautobotPVEIPAMConfig(NautobotAppConfig):
             "Whether the App answers Nautobot's own available-ips of prefixes, which loses races and is slow.",
             bool,
         ),
+        "prune_grace_hours": ConstanceConfigItem(
+            24, "For how many hours something has to be gone from PVE before a sync may release it.", int
+        ),
     }
     searchable_models = ["allocation", "difference", "pvecluster", "sdnsubnet", "sdnvnet", "sdnzone"]
 

@@ -46,6 +46,12 @@ VIEW_RIGHTS = (
     "nautobot_pve_ipam.view_difference",
     "nautobot_pve_ipam.change_difference",
 )
+#: What a sync needs besides, to delete what has become empty, and to tell how its Job is getting on.
+SYNC_RIGHTS = (
+    "nautobot_pve_ipam.delete_sdnzone",
+    "nautobot_pve_ipam.delete_sdnvnet",
+    "extras.view_jobresult",
+)
 #: Content type -> lookup path from the object to its namespace; a cluster belongs to those of its zones.
 NAMESPACE_PATHS = {
     "ipam.namespace": "",
@@ -72,16 +78,17 @@ CLUSTER_PATHS = {
 
 
 def hook_permissions(namespace: str, cluster: str | None = None) -> list[tuple[str, list[str], Constraints]]:
-    """HOOK_RIGHTS and VIEW_RIGHTS limited to the given namespace, and to its cluster if one is given.
+    """HOOK_RIGHTS, VIEW_RIGHTS and SYNC_RIGHTS limited to the given namespace, and to its cluster if one is given.
 
     A list of (content type, actions, constraints).
     """
     permissions: list[tuple[str, list[str], Constraints]] = []
-    for right in (*HOOK_RIGHTS, *VIEW_RIGHTS):
+    for right in (*HOOK_RIGHTS, *VIEW_RIGHTS, *SYNC_RIGHTS):
         app, _, permission = right.partition(".")
         action, _, model = permission.partition("_")
         content_type = f"{app}.{model}"
-        constraints = _constraints(content_type, action, namespace, cluster)
+        own_results = {"user": "$user"} if content_type == "extras.jobresult" else None
+        constraints = own_results or _constraints(content_type, action, namespace, cluster)
         for other_type, actions, others in permissions:
             if (other_type, others) == (content_type, constraints):
                 actions.append(action)

@@ -53,14 +53,15 @@ class PVEIPAMView(NautobotAPIVersionMixin, APIView):
     permission_classes = [RightsPermission]
     parser_classes = [JSONParser]  # not Nautobot's CSV, which is for its models
     rights: dict[str, tuple[str, ...]] = {}
+    max_body_bytes = MAX_BODY_BYTES
 
     def initial(self, request, *args, **kwargs):
         super().initial(request, *args, **kwargs)
         length = int(request.META.get("CONTENT_LENGTH") or 0)
-        if length > MAX_BODY_BYTES:
+        if length > self.max_body_bytes:
             # A client that is still sending when the connection closes never reads the response.
             request.read(min(length, 8 * MAX_BODY_BYTES))
-            raise InvalidRequest(f"body: {length} bytes exceed the limit of {MAX_BODY_BYTES}", field="body")
+            raise InvalidRequest(f"body: {length} bytes exceed the limit of {self.max_body_bytes}", field="body")
         try:
             refuse_unstorable([kwargs, request.query_params, request.data])
         except RecursionError as error:

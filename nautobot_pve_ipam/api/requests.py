@@ -265,6 +265,21 @@ class AddressChangeSerializer(CallerSerializer, GuestSerializer):
     """What has changed about the holder of an address."""
 
 
+class SyncRequestSerializer(RequestSerializer):
+    """What a cluster says, and what to do about it."""
+
+    snapshot = serializers.DictField(help_text="As described by the JSON Schema in the documentation")
+    cluster = LineField(**OPTIONAL, max_length=CHARFIELD_MAX_LENGTH, help_text="Which PVE cluster says so")
+    dry_run = serializers.BooleanField(**OPTIONAL, help_text="Only say what is to do; this is the default")
+    zones = serializers.ListField(
+        child=serializers.CharField(validators=[sdn_id_validator]),
+        **OPTIONAL,
+        help_text="Zones that take part although their IPAM entry does not name the namespace",
+    )
+    adopt = serializers.BooleanField(**OPTIONAL, help_text="Take over what PVE did not create")
+    prune = serializers.BooleanField(**OPTIONAL, help_text="Release what has been gone for long enough")
+
+
 class PreconditionSerializer(RequestSerializer):
     """By whom an address must still be held to be changed or released."""
 

@@ -3,7 +3,7 @@
 from django.urls import include, path, re_path
 from nautobot.apps.api import OrderedDefaultRouter
 
-from nautobot_pve_ipam.api import available_ips, differences, hooks, netbox, next_free_ip, views
+from nautobot_pve_ipam.api import available_ips, differences, hooks, netbox, next_free_ip, sync, views
 
 router = OrderedDefaultRouter(view_name="Proxmox VE")
 router.register("clusters", views.PVEClusterViewSet)
@@ -44,6 +44,7 @@ urlpatterns = [
         name="subnet_next_free_ip",
     ),
     path("namespaces/<str:namespace>/", hooks.NamespaceView.as_view(), name="hook_namespace"),
+    path("namespaces/<str:namespace>/sync/", sync.SyncView.as_view(), name="sync"),
     path("namespaces/<str:namespace>/subnets/<str:subnet>/", hooks.SubnetView.as_view(), name="hook_subnet"),
     path("namespaces/<str:namespace>/ips/", hooks.AddressesView.as_view(), name="hook_addresses"),
     path("namespaces/<str:namespace>/ips/<str:ip>/", hooks.AddressView.as_view(), name="hook_address"),

@@ -3,8 +3,11 @@
 The allocation says who owns an address; a cluster sees and releases only its own.
 """
 
-from collections.abc import Collection
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 import netaddr
@@ -12,6 +15,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError
 from nautobot.ipam.models import IPAddress, Namespace, Prefix
 
+from nautobot_pve_ipam.core_internals import atomic
 from nautobot_pve_ipam.errors import (
     AddressTaken,
     Conflict,
@@ -24,6 +28,7 @@ from nautobot_pve_ipam.errors import (
 from nautobot_pve_ipam.models import Allocation, SDNSubnet
 from nautobot_pve_ipam.permissions import is_visible, named, require
 from nautobot_pve_ipam.search import tables
+from nautobot_pve_ipam.search.intervals import to_int
 from nautobot_pve_ipam.search.occupancy import territory_id, usable_span
 from nautobot_pve_ipam.services.allocation import (
     Guest,
@@ -37,7 +42,7 @@ from nautobot_pve_ipam.services.allocation import (
     with_known_name,
 )
 from nautobot_pve_ipam.services.callers import Caller
-from nautobot_pve_ipam.services.locks import change_prefixes, locked_transaction
+from nautobot_pve_ipam.services.locks import SUBNETS, Locks, change_prefixes, locked_transaction
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,14 @@ class Precondition:
             raise PreconditionFailed(
                 f"address {allocation.ip_address} is held by {holder(allocation, user)}, not by {', '.join(wrong)}"
             )
+
+
+@dataclass(frozen=True)
+class Holding:
+    """Who is to have which address."""
+
+    ip: netaddr.IPAddress
+    guest: Guest
 
 
 #: Whoever holds it.
@@ -100,13 +113,118 @@ def put_address(caller: Caller, ip: netaddr.IPAddress, guest: Guest, *, adopt: b
         if found is not None:
             return _adopt(found, guest, caller, adopt)
         try:
-            return take(prefix, int(ip), Wanted(guest), locks, caller=caller)
+            wanted = [(int(ip), Wanted(with_known_name(guest, caller)))]
+            return take(prefix, wanted, locks, caller=caller)[0]
         except (IntegrityError, ValidationError) as error:
             if not tables.closed(prefix, [int(ip)]):
                 raise
             # A writer that does not use our locks was faster, or an exclusive range forbids addresses there.
             why = rejection(error) if isinstance(error, ValidationError) else "it was just taken"
             raise AddressTaken(f"address {ip} in namespace {caller.namespace}: {why}") from error
+
+
+@contextmanager
+def locked_addresses(
+    prefix: Prefix, ips: Iterable[netaddr.IPAddress], macs: Iterable[str], *, with_subnets: bool = False
+) -> Iterator[Locks]:
+    """A transaction in which nobody else takes an address in `prefix`, changes or releases one of `ips`, or gives one
+    to one of `macs`; `with_subnets`: nor changes zones, vnets and subnets of its namespace.
+
+    A constant number of queries, and of locks once there are many.
+    """
+    with locked_transaction() as locks:
+        locks.wait_all([("mac", prefix.pk, mac) for mac in sorted(set(macs))])
+        if with_subnets:
+            locks.wait(SUBNETS, prefix.namespace_id)
+        change_prefixes([territory_id(prefix)])
+        locks.wait_all([("address", prefix.namespace_id, int(ip)) for ip in sorted(set(ips))])
+        yield locks
+
+
+def put_addresses(
+    subnet: SDNSubnet,
+    holdings: Sequence[Holding],
+    locks: Locks,
+    *,
+    user: Any,
+    adopt: bool = False,
+    last_seen: datetime | None = None,
+) -> None:
+    """Have guests and gateways hold these addresses of a subnet, all or none: within `locked_addresses`, in which the
+    caller has seen that whoever holds one of them by now is that guest, or has left it.
+
+    A constant number of queries besides those that write. `last_seen`: when PVE said so, if that is not now. Raises
+    AddressTaken, Conflict, InvalidRequest and Forbidden as `put_address` does, Django's ValidationError, and
+    IntegrityError.
+    """
+    caller, prefix, new = Caller.in_subnet(user, subnet), subnet.prefix, []
+    there = _addresses_in(caller.namespace, [one.ip for one in holdings])
+    with atomic():
+        for one in holdings:
+            found = there.get(str(one.ip))
+            if found is None:
+                new.append(one)
+            elif hasattr(found, "pve_allocation"):
+                allocation = found.pve_allocation
+                require(user, "view", found)
+                update(allocation, one.guest, user=user, subnet=subnet, last_seen=last_seen)
+            else:
+                _adopt(found, one.guest, caller, adopt)
+        guests = [one for one in new if not one.guest.is_gateway]
+        _check_may_be_taken(subnet, guests)
+        for group in _by_parent(prefix, new):
+            wanted = [(int(one.ip), Wanted(one.guest)) for one in group]
+            take(prefix, wanted, locks, caller=caller, last_seen=last_seen)
+
+
+def release_addresses(caller: Caller, ips: Sequence[netaddr.IPAddress]) -> None:
+    """Release these addresses, which have allocations: within `locked_addresses`, in which the caller has seen whose.
+
+    Raises as `release` does.
+    """
+    for address in _addresses_in(caller.namespace, ips).values() if ips else ():
+        release(address.pve_allocation, user=caller.user)
+
+
+def _check_may_be_taken(subnet: SDNSubnet, holdings: Sequence[Holding]) -> None:
+    """Raise unless guests may have these free addresses of a subnet, and have none there yet."""
+    prefix = subnet.prefix
+    gateways = set(SDNSubnet.objects.filter(prefix=prefix).order_by().values_list("gateway", flat=True))
+    macs = [one.guest.mac for one in holdings if one.guest.mac]
+    held = Allocation.objects.filter(subnet=subnet, mac__in=macs, is_gateway=False).order_by()
+    having = {str(mac): host for mac, host in held.values_list("mac", "ip_address__host")} if macs else {}
+    for one in holdings:
+        _check_usable(prefix, one.ip)
+        if str(one.ip) in gateways:
+            raise AddressTaken(f"address {one.ip} is the gateway of subnet {prefix} in namespace {prefix.namespace}")
+        if (mac := one.guest.mac or "") in having:
+            raise Conflict(f"mac {mac} already holds {having[mac]} in {prefix.prefix}", field="mac")
+        if mac:
+            having[mac] = str(one.ip)
+
+
+def _by_parent(prefix: Prefix, holdings: Iterable[Holding]) -> Iterable[list[Holding]]:
+    """The addresses of a prefix by what will be their parent: itself, or one of its child prefixes. All ascending."""
+    ordered = sorted(holdings, key=lambda one: one.ip)
+    if not ordered:
+        return []
+    parents: list[object] = [None] * len(ordered)
+    hosts = [int(one.ip) for one in ordered]
+    children = Prefix.objects.filter(
+        namespace=prefix.namespace,
+        ip_version=prefix.ip_version,
+        prefix_length__gt=prefix.prefix_length,
+        network__gte=prefix.network,
+        network__lte=str(ordered[-1].ip),
+        broadcast__gte=str(ordered[0].ip),
+    )
+    for id_, first, last in children.order_by("prefix_length").values_list("pk", "network", "broadcast"):
+        for index in range(bisect_left(hosts, to_int(first)), bisect_right(hosts, to_int(last))):
+            parents[index] = id_
+    groups: dict[object, list[Holding]] = {}
+    for parent, one in zip(parents, ordered, strict=True):
+        groups.setdefault(parent, []).append(one)
+    return groups.values()
 
 
 def patch_address(
@@ -198,6 +316,13 @@ def address_in(namespace: Namespace, ip: netaddr.IPAddress) -> IPAddress | None:
     found = IPAddress.objects.filter(parent__namespace=namespace, host=str(ip)).order_by()
     related = ("status", "parent__namespace", "pve_allocation__subnet__vnet__zone__cluster")
     return next(iter(found.select_related(*related)), None)
+
+
+def _addresses_in(namespace: Namespace, ips: Sequence[netaddr.IPAddress]) -> dict[str, IPAddress]:
+    """What `address_in` finds, for many addresses."""
+    found = IPAddress.objects.filter(parent__namespace=namespace, host__in=[str(ip) for ip in ips]).order_by()
+    related = ("status", "parent__namespace", "pve_allocation__subnet__vnet__zone__cluster")
+    return {address.host: address for address in found.select_related(*related)}
 
 
 def _check_is_no_gateway(namespace: Namespace, ip: netaddr.IPAddress) -> None:

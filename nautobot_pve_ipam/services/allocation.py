@@ -9,6 +9,7 @@ addresses (see signals.py) waits for them, and they for whoever is doing so.
 import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 from django.core.exceptions import ValidationError
@@ -150,18 +151,25 @@ def allocate(
             territories[other.territory.id] = other.territory.length
 
 
-def take(prefix: Prefix, host: int, wanted: Wanted, locks: Locks, *, caller: Caller) -> Held:
-    """Create the address `host` in `prefix`, which the caller shares, and hold it for the guest.
+def take(
+    prefix: Prefix,
+    wanted: Sequence[tuple[int, Wanted]],
+    locks: Locks,
+    *,
+    caller: Caller,
+    last_seen: datetime | None = None,
+) -> list[Held]:
+    """Create these addresses in `prefix`, which the caller shares or has for itself, and hold them for the guests.
 
-    Raises Forbidden as `allocate` does, IntegrityError or ValidationError if the address already exists or Nautobot
-    rejects it.
+    They are ascending, and have one parent. `last_seen`: when PVE said so, if that is not now. Raises Forbidden as
+    `allocate` does, IntegrityError or ValidationError if an address already exists or Nautobot rejects it.
     """
     with atomic(), look_up_at_once(), log_together():
-        maker = _Maker(prefix, caller.subnet, locks, by_hook=True)
-        maker.look_around([host])
-        held = maker.make(host, replace(wanted, guest=with_known_name(wanted.guest, caller)))
-        require(caller.user, "add", held.address)
-        return held
+        maker = _Maker(prefix, caller.subnet, locks, by_hook=True, last_seen=last_seen)
+        maker.look_around([host for host, _ in wanted])
+        made = [maker.make(host, item) for host, item in wanted]
+        require(caller.user, "add", *(held.address for held in made))
+        return made
 
 
 def confirm(allocation: Allocation, guest: Guest, caller: Caller) -> Held:
@@ -178,10 +186,18 @@ def confirm(allocation: Allocation, guest: Guest, caller: Caller) -> Held:
     return Held(allocation.ip_address, allocation, created=False)
 
 
-def update(allocation: Allocation, guest: Guest, *, user: Any) -> Allocation:
+def update(
+    allocation: Allocation,
+    guest: Guest,
+    *,
+    user: Any,
+    subnet: SDNSubnet | None = None,
+    last_seen: datetime | None = None,
+) -> Allocation:
     """Update hostname, MAC and vmid of an allocation; fields that the guest leaves empty are kept.
 
-    The address's DNS name follows the hostname unless it was set to something else. Raises Forbidden.
+    `subnet`: which it is of from now on, if not the same. `last_seen`: when PVE said so, if that is not now. The
+    address's DNS name follows the hostname unless it was set to something else. Raises Forbidden.
     """
     address, changed = allocation.ip_address, False
     if guest.hostname and guest.hostname != allocation.hostname:
@@ -192,13 +208,15 @@ def update(allocation: Allocation, guest: Guest, *, user: Any) -> Allocation:
         allocation.vmid, changed = guest.vmid, True
     if guest.mac and guest.mac != str(allocation.mac or ""):
         allocation.mac, changed = guest.mac, True
+    if subnet is not None and subnet.pk != allocation.subnet_id:
+        allocation.subnet, changed = subnet, True
     if changed:
-        allocation.last_seen = timezone.now()
+        allocation.last_seen = last_seen or timezone.now()
         allocation.validated_save()
         require(user, "change", address)
     else:
         # Merely seen again: update() leaves no entry in the change log.
-        Allocation.objects.filter(pk=allocation.pk).update(last_seen=timezone.now())
+        Allocation.objects.filter(pk=allocation.pk).update(last_seen=last_seen or timezone.now())
     return allocation
 
 
@@ -434,11 +452,20 @@ def _check_unchanged(prefix: Prefix, around: list[tables.AroundRow]) -> None:
 class _Maker:
     """Creates the addresses of one request in one prefix; what they have in common is read once."""
 
-    def __init__(self, prefix: Prefix, subnet: SDNSubnet | None, locks: Locks, *, by_hook: bool) -> None:
+    def __init__(
+        self,
+        prefix: Prefix,
+        subnet: SDNSubnet | None,
+        locks: Locks,
+        *,
+        by_hook: bool,
+        last_seen: datetime | None = None,
+    ) -> None:
         self._prefix = prefix
         self._subnet = subnet
         self._locks = locks
         self._by_hook = by_hook
+        self._last_seen = last_seen
         self._defaults = Defaults(IPAddress)
         self._dhcp_role = dhcp_role()
         self._dhcp: list[Interval] = []
@@ -501,13 +528,15 @@ class _Maker:
         if tags:
             address.tags.set(tags)
         is_wanted = guest or self._subnet or self._by_hook
-        allocation = _save_allocation(address, guest, self._subnet) if is_wanted else None
+        allocation = _save_allocation(address, guest, self._subnet, self._last_seen) if is_wanted else None
         return Held(address, allocation, created=True)
 
 
-def _save_allocation(address: IPAddress, guest: Guest, subnet: SDNSubnet | None) -> Allocation:
+def _save_allocation(
+    address: IPAddress, guest: Guest, subnet: SDNSubnet | None, last_seen: datetime | None = None
+) -> Allocation:
     """The allocation of a new address."""
-    allocation = new_allocation(address, guest, subnet, last_seen=timezone.now())
+    allocation = new_allocation(address, guest, subnet, last_seen=last_seen or timezone.now())
     if not (guest or subnet):
         # It says only that we handed out the address, and that is in the address's own entry in the change log.
         Allocation.objects.bulk_create([allocation])

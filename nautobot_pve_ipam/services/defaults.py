@@ -4,6 +4,7 @@ Statuses, roles, tenants and tags are given by name. May import models.
 """
 
 from collections.abc import Iterable
+from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
@@ -23,6 +24,9 @@ from nautobot_pve_ipam.models import Allocation, PVECluster, SDNSubnet, SDNVNet,
 APP = "nautobot_pve_ipam"
 #: The setting with which we answer core's own available-ips.
 SERVE_AVAILABLE_IPS = "serve_available_ips"
+#: The setting with the hours for which something is gone before a sync releases it, and how many there may be.
+PRUNE_GRACE_HOURS = "prune_grace_hours"
+MAX_HOURS = 10 * 366 * 24
 #: Model -> the setting with its defaults.
 SETTINGS = {
     PVECluster: "cluster_defaults",
@@ -153,6 +157,14 @@ def is_on(setting: str) -> bool:
     """
     written = settings.PLUGINS_CONFIG[APP]
     return bool(written[setting] if setting in written else getattr(config, f"{APP}__{setting}"))
+
+
+def prune_grace() -> timedelta:
+    """For how long something has to be gone from PVE before a sync releases it. Raises Misconfigured."""
+    hours = get_app_settings_or_config(APP, PRUNE_GRACE_HOURS)
+    if isinstance(hours, bool) or not isinstance(hours, int) or not 0 <= hours <= MAX_HOURS:
+        raise Misconfigured(f"setting {PRUNE_GRACE_HOURS}: {quoted(hours)} is not a whole number from 0 to {MAX_HOURS}")
+    return timedelta(hours=hours)
 
 
 def dhcp_role() -> str | None:

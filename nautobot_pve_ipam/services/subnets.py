@@ -5,9 +5,8 @@ instead of deleted. Whatever two clusters share is deleted with the last of them
 """
 
 from dataclasses import dataclass
-from enum import Enum
 from itertools import chain
-from typing import Any, Final
+from typing import Any
 
 import netaddr
 from django.core.exceptions import ValidationError
@@ -17,8 +16,8 @@ from nautobot.ipam.choices import PrefixTypeChoices
 from nautobot.ipam.models import IPAddressRange, Namespace, Prefix
 
 from nautobot_pve_ipam.core_internals import atomic
-from nautobot_pve_ipam.errors import AddressTaken, Conflict, Forbidden, InvalidRequest, SubnetNotEmpty, rejection
-from nautobot_pve_ipam.models import Allocation, PVECluster, SDNDHCPRange, SDNSubnet, SDNVNet, SDNZone
+from nautobot_pve_ipam.errors import AddressTaken, Conflict, InvalidRequest, SubnetNotEmpty, rejection
+from nautobot_pve_ipam.models import Allocation, SDNDHCPRange, SDNSubnet, SDNVNet
 from nautobot_pve_ipam.permissions import is_visible, named, require
 from nautobot_pve_ipam.search.intervals import Interval, to_text, usable
 from nautobot_pve_ipam.search.occupancy import range_span, territory_id
@@ -27,33 +26,26 @@ from nautobot_pve_ipam.search.tables import ids_around
 from nautobot_pve_ipam.services.addresses import address_in, holder
 from nautobot_pve_ipam.services.allocation import delete, release
 from nautobot_pve_ipam.services.callers import Caller
-from nautobot_pve_ipam.services.defaults import Defaults
-from nautobot_pve_ipam.services.locks import SUBNETS, Locks, change_prefixes, locked_transaction
-
-
-class Unchanged(Enum):
-    """The type of UNCHANGED, as opposed to null, which clears a value."""
-
-    UNCHANGED = "unchanged"
-
-
-UNCHANGED: Final = Unchanged.UNCHANGED
+from nautobot_pve_ipam.services.locks import SUBNETS, change_prefixes, locked_transaction
+from nautobot_pve_ipam.services.zones import (
+    UNCHANGED,
+    Unchanged,
+    VNetFacts,
+    changed,
+    made,
+    made_by_default,
+    saved,
+    vnet_of,
+)
 
 
 @dataclass(frozen=True)
-class SubnetFacts:
-    """What PVE says about a subnet. UNCHANGED keeps a value, or the default in a new record.
+class SubnetFacts(VNetFacts):
+    """What PVE says about a subnet, and about its vnet and zone.
 
     `dhcp_ranges`: inclusive `(first, last)` integers. `adopt`: adopt an existing prefix and existing ranges.
     """
 
-    zone: str
-    vnet: str
-    cluster: str | None = None
-    zone_type: str | Unchanged = UNCHANGED
-    zone_dhcp: str | Unchanged = UNCHANGED
-    vnet_alias: str | Unchanged = UNCHANGED
-    vnet_tag: int | Unchanged | None = UNCHANGED
     gateway: netaddr.IPAddress | Unchanged | None = UNCHANGED
     dhcp_ranges: list[Interval] | Unchanged = UNCHANGED
     snat: bool | Unchanged = UNCHANGED
@@ -77,12 +69,22 @@ def put_subnet(
     with locked_transaction() as locks:
         # No unique constraint can prevent overlaps, so changes to a namespace's subnets are serialized.
         locks.wait(SUBNETS, namespace.pk)
-        vnet = _vnet(namespace, facts, locks, user)
+        vnet = vnet_of(namespace, facts, locks, user)
         record, created = _record(namespace, network, vnet, facts, user)
         _set(record, facts, user)
         if facts.dhcp_ranges is not UNCHANGED:
             _replace_ranges(record, facts.dhcp_ranges, facts.adopt, user, created=created)
         return record, created
+
+
+def move_subnet(record: SDNSubnet, vnet: SDNVNet, *, user: Any) -> None:
+    """Move a subnet, with its allocations, to another vnet. Raises Forbidden, and Django's ValidationError if the vnet
+    has it already.
+    """
+    with locked_transaction() as locks:
+        locks.wait(SUBNETS, record.prefix.namespace_id)
+        record.vnet = vnet
+        changed(record, user)
 
 
 def delete_subnet(record: SDNSubnet, *, user: Any, take_back: bool = False) -> None:
@@ -177,8 +179,8 @@ def learn_gateway(record: SDNSubnet, gateway: str | None, vnet_name: str | None 
         placeholder = record.vnet if vnet_name else None
         if placeholder:
             vnet = SDNVNet.objects.filter(zone=placeholder.zone, name=vnet_name).first()
-            record.vnet = vnet or _made(SDNVNet(zone=placeholder.zone, name=vnet_name), user)
-        _changed(record, user)
+            record.vnet = vnet or made(SDNVNet(zone=placeholder.zone, name=vnet_name), user)
+        changed(record, user)
         if placeholder and not _any(placeholder.subnets.order_by("prefix_id")):
             placeholder.delete()
 
@@ -211,33 +213,6 @@ def check_ranges(network: netaddr.IPNetwork, ranges: list[Interval]) -> None:
         before = last
 
 
-def _vnet(namespace: Namespace, facts: SubnetFacts, locks: Locks, user: Any) -> SDNVNet:
-    cluster = PVECluster.objects.filter(name=facts.cluster).first()
-    if facts.cluster and not cluster:
-        locks.wait("cluster", facts.cluster)  # a request in another namespace may be creating it
-        cluster = PVECluster.objects.filter(name=facts.cluster).first() or _made_by_default(
-            PVECluster, user, name=facts.cluster
-        )
-    zone = SDNZone.objects.filter(namespace=namespace, cluster=cluster, name=facts.zone).first()
-    if zone is None and cluster is not None:
-        _check_cluster(cluster, namespace, user)
-    zone = _saved(
-        zone or SDNZone(namespace=namespace, cluster=cluster, name=facts.zone),
-        {"type": facts.zone_type, "dhcp": facts.zone_dhcp},
-        user,
-    )
-    vnet = SDNVNet.objects.filter(zone=zone, name=facts.vnet).first()
-    return _saved(vnet or SDNVNet(zone=zone, name=facts.vnet), {"alias": facts.vnet_alias, "tag": facts.vnet_tag}, user)
-
-
-def _check_cluster(cluster: PVECluster, namespace: Namespace, user: Any) -> None:
-    """A cluster that has zones, but none in this namespace, gets one only from its own user or from who may view it."""
-    zones = cluster.sdn_zones.all()
-    is_known = cluster.user_id == user.pk or zones.filter(namespace=namespace).exists() or is_visible(user, cluster)
-    if not is_known and zones.exists():
-        raise Forbidden(f"cluster {cluster} belongs to another namespace, and user {user} may not view it")
-
-
 def _record(
     namespace: Namespace, network: netaddr.IPNetwork, vnet: SDNVNet, facts: SubnetFacts, user: Any
 ) -> tuple[SDNSubnet, bool]:
@@ -251,7 +226,7 @@ def _record(
     _check_overlap(namespace, network, vnet, user)
     adopted = False
     if prefix is None:
-        prefix = _made_by_default(Prefix, user, prefix=str(network.cidr), namespace=namespace)
+        prefix = made_by_default(Prefix, user, prefix=str(network.cidr), namespace=namespace)
     else:
         sharers = SDNSubnet.objects.filter(prefix=prefix)
         if not sharers.filter(adopted=False).exists():
@@ -283,7 +258,7 @@ def _set(record: SDNSubnet, facts: SubnetFacts, user: Any) -> None:
     gateway = facts.gateway
     if isinstance(gateway, netaddr.IPAddress) and str(gateway) != record.gateway:
         _check_gateway_can_be_had(record.prefix, gateway, facts.adopt, user)
-    _saved(
+    saved(
         record,
         {
             "gateway": str(gateway) if isinstance(gateway, netaddr.IPAddress) else gateway,
@@ -336,7 +311,7 @@ def _replace_ranges(record: SDNSubnet, wanted: list[Interval], adopt: bool, user
 
 def _make_range(prefix: Prefix, start: str, end: str, user: Any) -> IPAddressRange:
     try:
-        return _made_by_default(IPAddressRange, user, start_address=start, end_address=end, namespace=prefix.namespace)
+        return made_by_default(IPAddressRange, user, start_address=start, end_address=end, namespace=prefix.namespace)
     except ValidationError as error:
         why = f"dhcp_ranges {start}-{end} of {prefix}: {rejection(error)}"
         if _is_occupied(prefix, start, end):
@@ -358,37 +333,6 @@ def _let_go_of_range(link: SDNDHCPRange, user: Any) -> None:
         delete(found, "IP address range", user=user)
 
 
-def _saved(thing: Any, facts: dict[str, Any], user: Any) -> Any:
-    """Set what is not UNCHANGED, and save the object if it is new or differs. New or not, `user` must be allowed to add
-    it.
-    """
-    differs = {name: new for name, new in facts.items() if new not in (UNCHANGED, getattr(thing, name))}
-    for name, new in differs.items():
-        setattr(thing, name, new)
-    if not thing.present_in_database:
-        return _made(thing, user)
-    require(user, "add", thing)
-    return _changed(thing, user) if differs else thing
-
-
 def _any(queryset: Any) -> Any:
     """Any one of its objects, or None. Without an order that an index has, the database might read a whole table."""
     return next(iter(queryset[:1]), None)
-
-
-def _made(thing: Any, user: Any) -> Any:
-    thing.validated_save()
-    require(user, "add", thing)
-    return thing
-
-
-def _made_by_default(model: Any, user: Any, **facts: Any) -> Any:
-    thing = Defaults(model).make(**facts)
-    require(user, "add", thing)
-    return thing
-
-
-def _changed(thing: Any, user: Any) -> Any:
-    thing.validated_save()
-    require(user, "change", thing)
-    return thing

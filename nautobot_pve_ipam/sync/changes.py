@@ -175,6 +175,11 @@ class Subject:
     mac: str = ""
     ip: str = ""
 
+    @classmethod
+    def of(cls, address: KnownAddress) -> Subject:
+        """An address as the subject of a change."""
+        return cls("", "", str(address.network or ""), address.vmid or 0, address.mac, str(address.ip))
+
     def __str__(self) -> str:
         place = "/".join(part for part in (self.zone, self.vnet) if part)
         guest = f"guest {self.vmid}" if self.vmid else ""

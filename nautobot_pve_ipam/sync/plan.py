@@ -189,7 +189,7 @@ class _Planner:
 
     def _is_newer(self, address: KnownAddress) -> bool:
         """Whether PVE has spoken of it since the snapshot was taken, which then says nothing of it."""
-        return address.last_seen is not None and address.last_seen >= self._time
+        return address.last_seen is not None and address.last_seen > self._time
 
     def _vnet_now(self, address: KnownAddress) -> str:
         """The vnet in PVE that has an allocation's subnet: a subnet may have moved to another one."""
@@ -255,7 +255,7 @@ class _Planner:
                 lease.ip, True, self._cluster, zone.name, vnets[0], lease.network, lease.mac, lease.vmid, lease.hostname
             )
             why = f"{source} has {lease.ip} for {whose}, but {vnets[0]} has no such device"
-            self._differ(Kind.STALE, _subject(after), None, after, why)
+            self._differ(Kind.STALE, Subject.of(after), None, after, why)
 
     # What is no longer in PVE
 
@@ -295,9 +295,9 @@ class _Planner:
             return
         why = self._gateway_left(address) if address.is_gateway else self._guest_left(address)
         if why and (address.is_gateway or address.vmid):
-            self._leave(_subject(address), address, why)
+            self._leave(Subject.of(address), address, why)
         elif why:
-            self._differ(Kind.STALE, _subject(address), address, None, why, Settlement.RELEASE)
+            self._differ(Kind.STALE, Subject.of(address), address, None, why, Settlement.RELEASE)
 
     def _gateway_left(self, address: KnownAddress) -> str:
         """What says that it is no gateway any more; "" if nothing does. That of a subnet that is gone goes with it."""
@@ -468,12 +468,12 @@ class _Planner:
             self._take(holder, replace(after, adopted=True), why)
         elif not (holder.allocated and holder.is_gateway and holder.network in (None, subnet.network)):
             adopt = () if holder.allocated else (Settlement.ADOPT,)
-            self._differ(Kind.CONFLICT, _subject(after), holder, after, f"{why}, but {holder} has it", *adopt)
+            self._differ(Kind.CONFLICT, Subject.of(after), holder, after, f"{why}, but {holder} has it", *adopt)
             return subnet.gateway
         return ip
 
     def _take(self, before: KnownAddress | None, after: KnownAddress, why: str, kind: Kind = Kind.ADDRESS) -> None:
-        self._add(kind, _subject(after), before, after, why)
+        self._add(kind, Subject.of(after), before, after, why)
         self._hold(after)
 
     # Addresses of guests
@@ -526,7 +526,7 @@ class _Planner:
     def _conflict(
         self, claim: _Claim, before: KnownAddress | None, after: KnownAddress, why: str, *settlements: Settlement
     ) -> None:
-        self._differ(Kind.CONFLICT, _subject(after), before, after, f"{claim.sentence}, but {why}", *settlements)
+        self._differ(Kind.CONFLICT, Subject.of(after), before, after, f"{claim.sentence}, but {why}", *settlements)
 
     def _plan_outside(self, claim: _Claim) -> None:
         """No subnet of the vnet has the address, as far as is known. The cache is keyed by MAC alone: see there."""
@@ -594,7 +594,7 @@ class _Planner:
         if other and (holder.mac, holder.network) != (after.mac, after.network):
             self._conflict(claim, other, after, f"Nautobot has {other.ip} for that MAC in {other.network}")
         elif after != holder:
-            self._add(Kind.ALLOCATION, _subject(after), holder, after, f"{claim.sentence}: {_told(holder, after)}")
+            self._add(Kind.ALLOCATION, Subject.of(after), holder, after, f"{claim.sentence}: {_told(holder, after)}")
             self._hold(after)
 
     def _plan_facts(self) -> None:
@@ -663,10 +663,6 @@ def _claim(rank: int, ip: IPAddress, owner: tuple[Guest, Device], source: str, t
     guest, device = owner
     whose = f"{guest}, {device.key} with MAC {device.mac}"
     return _Claim(rank, ip, device.bridge, device.mac, guest.vmid, guest.name, told, whose, source)
-
-
-def _subject(address: KnownAddress) -> Subject:
-    return Subject("", "", str(address.network or ""), address.vmid or 0, address.mac, str(address.ip))
 
 
 def _told(have: Fact, wanted: Fact) -> str:

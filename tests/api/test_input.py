@@ -26,6 +26,7 @@ pytestmark = pytest.mark.django_db
 API = "/api/plugins/pve-ipam/"
 SUBNET, IP = "namespaces/pve/subnets/10.0.0.0-24/", "namespaces/pve/ips/10.0.0.9/"
 MAC = "BC:24:11:00:00:09"
+SNAPSHOT = {"version": 1, "taken": "2026-11-26T20:00:00Z"}
 PVE = {"zone": "zone1", "vnet": "vnet1"}
 
 
@@ -36,7 +37,7 @@ class Endpoint:
     method: str
     path: str
     serializer: Any
-    needs: tuple[tuple[str, str], ...] = ()
+    needs: tuple[tuple[str, Any], ...] = ()
     in_query: bool = False
 
     def __str__(self):
@@ -55,6 +56,7 @@ ENDPOINTS = [
     *(Endpoint("GET", path, PreviewSerializer, in_query=True) for path in NEXT),
     *(Endpoint("POST", path, requests.AddressRequestSerializer) for path in NEXT),
     *(Endpoint("POST", path, QuerySerializer, in_query=True) for path in NEXT),
+    Endpoint("POST", "namespaces/pve/sync/", requests.SyncRequestSerializer, (("snapshot", SNAPSHOT),)),
     Endpoint("DELETE", IP, requests.ReleaseSerializer, in_query=True),
     Endpoint("DELETE", "namespaces/pve/subnets/10.0.1.0-24/", requests.SubnetRemovalSerializer, in_query=True),
 ]

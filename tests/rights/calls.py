@@ -131,6 +131,11 @@ def bodies(endpoint: Endpoint, method: str, side: Side) -> list[Any]:
         ("POST", "next-free-ip/"): [{}, guest],
         ("PUT", "namespaces/{namespace}/subnets/{subnet}/"): [{**place, "dhcp_ranges": []}, place],
         ("DELETE", "namespaces/{namespace}/subnets/{subnet}/"): [who],
+        ("POST", "namespaces/{namespace}/sync/"): [
+            {"cluster": side.cluster.name, "snapshot": snapshot(side, zones), **what}
+            for zones in ([], [side.zone.name])
+            for what in ({}, {"dry_run": False, "adopt": True, "zones": zones})
+        ],
         ("PUT", "namespaces/{namespace}/ips/{ip}/"): [guest, {**who, "mac": side.mac}],
         ("PATCH", "namespaces/{namespace}/ips/{ip}/"): [guest, who],
         ("DELETE", "namespaces/{namespace}/ips/{ip}/"): [who, {}],
@@ -164,6 +169,26 @@ def bodies(endpoint: Endpoint, method: str, side: Side) -> list[Any]:
     if endpoint.model in OURS:
         return model_bodies(endpoint, method, side)
     raise KeyError(f"bodies() of {__name__} does not know how to call {method} {endpoint}")
+
+
+def snapshot(side: Side, zones: list[str]) -> dict[str, Any]:
+    """What a cluster says that has these zones, with that vnet and subnet and a guest with that MAC, and nothing else."""
+    subnet = {"subnet": f"{side.zone.name}-{side.subnet.pve_id}", "vnet": side.vnet.name}
+    net0 = f"name=eth0,bridge={side.vnet.name},hwaddr={side.mac},ip={side.net}.60/24"
+    return {
+        "version": 1,
+        "taken": "2036-11-26T20:00:00Z",
+        "cluster": [{"type": "node", "name": "node1", "nodeid": 0, "online": 1}],
+        "vmlist": {},
+        "zones": [{"zone": zone, "type": "simple"} for zone in zones],
+        "vnets": [{"vnet": side.vnet.name, "zone": zone} for zone in zones],
+        "subnets": [subnet for _ in zones],
+        "ipams": [],
+        "guests": [{"vmid": 300, "type": "lxc", "node": "node1", "config": {"net0": net0}} for _ in zones],
+        "mac-cache": {},
+        "pve-ipam-state": [],
+        "unread": [],
+    }
 
 
 def model_bodies(endpoint: Endpoint, method: str, side: Side) -> list[Any]:

@@ -13,7 +13,7 @@ from nautobot.users.models import ObjectPermission, Token
 
 from development.management import manage
 from nautobot_pve_ipam.models import PVECluster
-from nautobot_pve_ipam.permissions import HOOK_RIGHTS, VIEW_RIGHTS
+from nautobot_pve_ipam.permissions import HOOK_RIGHTS, SYNC_RIGHTS, VIEW_RIGHTS
 
 TOKEN = re.compile(r"\b[0-9a-f]{40}\b")
 SUBNET = "subnets/10.0.0.0-24/"
@@ -45,7 +45,7 @@ def test_the_user_has_minimal_permissions_and_no_password(connect):
     user = get_user_model().objects.get(username="pve-cluster1")
     assert (user.has_usable_password(), user.is_staff, user.is_superuser) == (False, False, False)
     rights = rights_of("pve-cluster1")
-    assert set(rights) == {*HOOK_RIGHTS, *VIEW_RIGHTS}
+    assert set(rights) == {*HOOK_RIGHTS, *VIEW_RIGHTS, *SYNC_RIGHTS}
     unlimited = {right for right, constraints in rights.items() if not constraints}
     assert unlimited == {"nautobot_pve_ipam.add_pvecluster"}
     assert rights["ipam.add_ipaddress"] == {"parent__namespace__name": "pve"}
@@ -113,7 +113,7 @@ def test_a_second_run_repairs_the_permissions(connect):
     stale.groups.set(get_user_model().objects.get().groups.all())
     connect()
     rights = rights_of("pve-cluster1")
-    assert set(rights) == {*HOOK_RIGHTS, *VIEW_RIGHTS}
+    assert set(rights) == {*HOOK_RIGHTS, *VIEW_RIGHTS, *SYNC_RIGHTS}
     assert rights["ipam.view_prefix"] == {"namespace__name": "pve"}
     assert not ObjectPermission.objects.filter(pk=stale.pk).exists()
 
