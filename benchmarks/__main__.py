@@ -81,6 +81,9 @@ def measure(
         say("where the time goes")
         code = f"from benchmarks import profiling; profiling.print_stages({plan.repetitions // 2})"
         results: dict[str, Any] = {"stages": json.loads(run_python(web.environment, code).splitlines()[-1])}
+        say("a whole cluster")
+        code = f"from benchmarks import syncs; syncs.print_figures({plan.guests}, {plan.subnets}, {plan.guests // 200})"
+        results["sync"] = json.loads(run_python(web.environment, code).splitlines()[-1])
         say("filling prefixes")
         filler = Filler(server, connection)
         warm = [filler.dense("warm-up", 16, 1), filler.pve("warm-up-pve", 16, 1)]

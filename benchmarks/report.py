@@ -25,6 +25,12 @@ P99_MAX = 3
 PREVIEW_MAX = 2
 SERVED_MAX = 0.9
 SERVED_THROUGHPUT_MIN = 1.2
+#: A guest in netbox-proxbox, by its issue 582.
+PROXBOX_MS = 8000
+SYNC_MS = 20
+SYNC_AGAIN_S = 60
+SYNC_CHANGES_S = 90
+SYNC_MB = 400
 
 PACKAGES = ("nautobot", "nautobot-pve-ipam", "Django", "djangorestframework", "pyuwsgi")
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -153,6 +159,13 @@ def rows(results: dict[str, Any]) -> Iterator[Row]:
     for name, figures in results.get("pve_calls", {}).items():
         yield _less(name, "plain create, ms", figures["plain_create_ms"], figures["few_ms"])
         yield _less(f"{name}, crowded", "in a small namespace, ms", figures["few_ms"], figures["many_ms"], FLAT_MAX)
+    if sync := results.get("sync"):
+        what, limit = f"sync of {sync['guests']:,} guests", "the limit"
+        yield _less(f"{what}, each", "netbox-proxbox as published, ms", PROXBOX_MS, sync["ms_a_guest"])
+        yield _less(f"{what}, each", f"{limit}, ms", SYNC_MS, sync["ms_a_guest"], 1)
+        yield _less(f"{what}, nothing to do", f"{limit}, s", SYNC_AGAIN_S, sync["again_s"], 1)
+        yield _less(f"{what}, {sync['changes']} changes", f"{limit}, s", SYNC_CHANGES_S, sync["changes_s"], 1)
+        yield _less(f"{what}, memory", f"{limit}, MB", SYNC_MB, sync["mb"], 1)
     bulk = results["bulk_256"]
     plain, ours = bulk["plain_create_ms"], bulk["ours_ms"]
     yield _less("256 addresses in one call", "256 plain creates, ms", plain, ours, BULK_MAX)

@@ -72,6 +72,7 @@ class NautobotPVEIPAMConfig(NautobotAppConfig):
         from nautobot_pve_ipam import core_internals, signals  # noqa: PLC0415  (models are not loaded any earlier)
 
         nautobot_database_ready.connect(signals.offer_cluster_statuses, sender=self)
+        nautobot_database_ready.connect(signals.enable_new_jobs, sender=self)
         nautobot_database_ready.connect(signals.write_settings, sender=self)
         signals.listen()
         core_internals.put_outermost(OUTERMOST_MIDDLEWARE)

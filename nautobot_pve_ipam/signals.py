@@ -14,6 +14,7 @@ May import services, search, models and core_internals.
 from django.core.exceptions import ValidationError
 from django.db.models import ProtectedError
 from django.db.models.signals import post_delete, post_save, pre_delete, pre_save
+from django.utils import timezone
 from nautobot.apps.config import get_app_settings_or_config
 from nautobot.ipam.models import IPAddress, IPAddressRange, Prefix
 
@@ -28,6 +29,8 @@ from nautobot_pve_ipam.services.locks import change_prefixes
 
 #: Nautobot's built-in statuses that PVE clusters may have by default; an admin can change them.
 CLUSTER_STATUSES = ("Active", "Planned", "Staging", "Maintenance", "Offline", "Decommissioning")
+#: What has been made since is new to this process.
+STARTED = timezone.now()
 
 
 def listen():
@@ -55,6 +58,12 @@ def offer_cluster_statuses(sender, *, apps, **kwargs):
         return
     for status in status_model.objects.filter(name__in=CLUSTER_STATUSES):
         status.content_types.add(content_type)
+
+
+def enable_new_jobs(sender, *, apps, **kwargs):
+    """Enable our Jobs when they are new, as Nautobot does its own: an admin may disable them later."""
+    job_model = apps.get_model("extras", "Job")
+    job_model.objects.filter(module_name=f"{sender.name}.jobs", created__gte=STARTED).update(enabled=True)
 
 
 def write_settings(sender, **kwargs):

@@ -14,7 +14,7 @@ from typing import Any
 
 import netaddr
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError
+from django.db import IntegrityError, OperationalError, connection
 from nautobot.ipam.models import Prefix
 
 from nautobot_pve_ipam.core_internals import atomic, log_afresh
@@ -107,6 +107,12 @@ class _Applying:
             middle = len(step.changes) // 2
             for part in (step.changes[:middle], step.changes[middle:]):
                 self.do(step._replace(changes=part))
+            return
+        except (OperationalError, TimeoutError):
+            if not connection.is_usable():
+                raise
+            why = "somebody else was busy with it for too long"
+            self.outcome.failed += [Failure(change, why) for change in step.changes]
             return
         for change in step.changes:
             if change in done:

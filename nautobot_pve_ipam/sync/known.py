@@ -22,6 +22,7 @@ from nautobot.ipam.models import Prefix
 
 from nautobot_pve_ipam.core_internals import is_unrestricted
 from nautobot_pve_ipam.models import Allocation, SDNDHCPRange, SDNSubnet, SDNVNet, SDNZone
+from nautobot_pve_ipam.services import differences
 from nautobot_pve_ipam.services.callers import Caller
 from nautobot_pve_ipam.sync.changes import (
     Known,
@@ -66,7 +67,8 @@ def read(caller: Caller, snapshot: Snapshot) -> Known:
 
 def gone_since(caller: Caller) -> GoneSince:
     """Since when something of the namespace has been gone, whosever it is."""
-    return {}
+    found = differences.gone_since(caller.namespace)
+    return {(cluster, Subject(*about)): since for (cluster, about), since in found.items()}
 
 
 def zones(caller: Caller, gone: GoneSince, **which: Any) -> Iterator[KnownZone]:

@@ -1,18 +1,25 @@
-"""One sync of a cluster, as the REST API and the Job do it: understand, plan, apply. May import services and search."""
+"""One sync of a cluster, as the REST API and the Job do it: understand, plan, apply, keep what is left to people.
+
+May import services, search and models.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from django.db.models import QuerySet
+
 from nautobot_pve_ipam.errors import InvalidRequest
+from nautobot_pve_ipam.models import PVECluster, SDNZone
+from nautobot_pve_ipam.services import differences
 from nautobot_pve_ipam.services.callers import Caller
 from nautobot_pve_ipam.services.defaults import prune_grace
 from nautobot_pve_ipam.sync import known
 from nautobot_pve_ipam.sync.apply import Outcome, Progress, apply
-from nautobot_pve_ipam.sync.changes import Change, Options, Plan
+from nautobot_pve_ipam.sync.changes import Change, Kind, Options, Plan
 from nautobot_pve_ipam.sync.plan import plan
 from nautobot_pve_ipam.sync.snapshot import Problem, Snapshot, SnapshotError, parse
 
@@ -55,14 +62,47 @@ class Sync:
         return planned
 
     def apply(self, planned: Plan, on_progress: Progress | None = None) -> Outcome:
-        """Do what is to do. Raises only what says that the database or Redis is out of reach."""
-        return apply(
+        """Do what is to do, and keep what is left to people.
+
+        Raises only what says that the database or Redis is out of reach.
+        """
+        outcome = apply(
             planned.changes,
             self.caller,
             last_seen=min(self.snapshot.taken, self.options.now),
             adopt=self.options.adopt,
             on_progress=on_progress,
         )
+        self._keep(planned, outcome)
+        return outcome
+
+    def _keep(self, planned: Plan, outcome: Outcome) -> None:
+        """Keep the differences, and what is gone but could not be released, if the user may change the cluster's zones
+        in this namespace.
+        """
+        caller, options = self.caller, self.options
+        cluster = PVECluster.objects.filter(name=caller.cluster).first()
+        own = SDNZone.objects.filter(namespace=caller.namespace, cluster=cluster)
+        if (caller.cluster and not cluster) or not own.restrict(caller.user, "change").exists():
+            return
+        gone = [one.change for one in outcome.failed if one.change.kind is Kind.GONE]
+        left = (*planned.differences, *gone)
+        at = max(self.snapshot.taken, options.now)
+        differences.keep(caller.namespace, cluster, left, at, complete=self._says_everything(own))
+        if cluster:
+            counts = (len(outcome.applied), "done"), (len(outcome.failed), "not done"), (len(left), "differences")
+            result = ", ".join(f"{count} {what}" for count, what in counts)
+            differences.note_sync(cluster, user=caller.user, result=result, at=options.now)
+
+    def _says_everything(self, own: QuerySet[SDNZone]) -> bool:
+        """Whether the snapshot is complete, and all zones that the cluster has in Nautobot take part."""
+        snapshot = self.snapshot
+        doubt = snapshot.unread or snapshot.incomplete or snapshot.sdn_incomplete
+        if doubt or any(guest.unclear for guest in snapshot.guests.values()):
+            return False
+        in_pve = (snapshot.zones[name] for name in own.values_list("name", flat=True) if name in snapshot.zones)
+        namespace = self.caller.namespace.name
+        return all(zone.namespace == namespace or zone.name in self.options.zones for zone in in_pve)
 
 
 def report(sync: Sync, planned: Plan, outcome: Outcome | None = None) -> dict[str, Any]:
@@ -83,21 +123,8 @@ def described(change: Change) -> dict[str, Any]:
     return {
         "kind": change.kind.value,
         "subject": str(change.subject),
-        "before": plain(change.before),
-        "after": plain(change.after),
+        "before": differences.plain(change.before),
+        "after": differences.plain(change.after),
         "evidence": change.evidence,
         "settlements": [settlement.value for settlement in change.settlements],
     }
-
-
-def plain(fact: Any) -> dict[str, Any] | None:
-    """What is known of something, as JSON; None if the caller may not view it."""
-    if fact is None or not getattr(fact, "is_visible", True):
-        return None
-    return {one.name: _plain(getattr(fact, one.name)) for one in fields(fact) if one.compare}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [_plain(part) for part in value]
-    return value if value is None or isinstance(value, (bool, int, str)) else str(value)

@@ -172,7 +172,7 @@ def bodies(endpoint: Endpoint, method: str, side: Side) -> list[Any]:
 
 
 def snapshot(side: Side, zones: list[str]) -> dict[str, Any]:
-    """What a cluster says that has these zones, with that vnet and subnet and a guest with that MAC, and nothing else."""
+    """What a cluster says that has these zones, with that vnet and subnet, a guest with that MAC, nothing else."""
     subnet = {"subnet": f"{side.zone.name}-{side.subnet.pve_id}", "vnet": side.vnet.name}
     net0 = f"name=eth0,bridge={side.vnet.name},hwaddr={side.mac},ip={side.net}.60/24"
     return {

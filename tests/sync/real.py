@@ -8,7 +8,7 @@ from nautobot_pve_ipam.sync import known
 from nautobot_pve_ipam.sync.run import Sync
 from nautobot_pve_ipam.sync.snapshot import parse
 from tests.models.data import active, saved
-from tests.pure.sync.nautobot import NAMESPACE, NOW
+from tests.pure.sync.nautobot import NAMESPACE, NOW, identities
 
 
 class Real:
@@ -36,7 +36,7 @@ class Real:
         assert set(outcome.applied) == set(planned.to_do)
         again = self.plan(document, cluster, **options)
         assert again.to_do == ()
-        assert set(again.differences) == set(planned.differences)
+        assert identities(again.differences) == identities(planned.differences)
         return planned
 
     def facts(self, document, cluster="dc1"):
