@@ -11,6 +11,7 @@ from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from nautobot.extras.models import Job, JobResult
 from rest_framework import serializers
+from rest_framework.parsers import BaseParser, JSONParser
 from rest_framework.response import Response
 
 from nautobot_pve_ipam.api.hooks import HookView
@@ -66,10 +67,20 @@ class SyncJobSerializer(serializers.Serializer):
     detail = serializers.CharField()
 
 
+class SnapshotParser(BaseParser):
+    """JSON of any length up to the view's own limit: Django's applies to whatever REST framework's parser reads."""
+
+    media_type = "application/json"
+
+    def parse(self, stream, media_type=None, parser_context=None):
+        return JSONParser().parse(stream, media_type, parser_context)
+
+
 class SyncView(HookView):
     """The whole state of a PVE cluster at once."""
 
     name = "PVE Sync"
+    parser_classes = [SnapshotParser]
     rights = {"POST": ("ipam.view_prefix", "ipam.view_ipaddress")}
     max_body_bytes = MAX_SNAPSHOT_BYTES
 

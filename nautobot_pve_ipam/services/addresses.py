@@ -4,6 +4,7 @@ The allocation says who owns an address; a cluster sees and releases only its ow
 """
 
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -171,7 +172,7 @@ def put_addresses(
             else:
                 _adopt(found, one.guest, caller, adopt)
         guests = [one for one in new if not one.guest.is_gateway]
-        _check_may_be_taken(subnet, guests)
+        _check_may_be_taken(subnet, guests, user)
         for group in _by_parent(prefix, new):
             wanted = [(int(one.ip), Wanted(one.guest)) for one in group]
             take(prefix, wanted, locks, caller=caller, last_seen=last_seen)
@@ -186,21 +187,22 @@ def release_addresses(caller: Caller, ips: Sequence[netaddr.IPAddress]) -> None:
         release(address.pve_allocation, user=caller.user)
 
 
-def _check_may_be_taken(subnet: SDNSubnet, holdings: Sequence[Holding]) -> None:
+def _check_may_be_taken(subnet: SDNSubnet, holdings: Sequence[Holding], user: Any) -> None:
     """Raise unless guests may have these free addresses of a subnet, and have none there yet."""
     prefix = subnet.prefix
     gateways = set(SDNSubnet.objects.filter(prefix=prefix).order_by().values_list("gateway", flat=True))
     macs = [one.guest.mac for one in holdings if one.guest.mac]
-    held = Allocation.objects.filter(subnet=subnet, mac__in=macs, is_gateway=False).order_by()
-    having = {str(mac): host for mac, host in held.values_list("mac", "ip_address__host")} if macs else {}
+    held = Allocation.objects.filter(subnet=subnet, mac__in=macs, is_gateway=False).select_related("ip_address")
+    having = {str(found.mac): found.ip_address for found in held.order_by()} if macs else {}
+    if twice := next((mac for mac, times in Counter(macs).items() if times > 1), None):
+        raise Conflict(f"mac {twice} appears twice in the list", field="mac")
     for one in holdings:
         _check_usable(prefix, one.ip)
         if str(one.ip) in gateways:
             raise AddressTaken(f"address {one.ip} is the gateway of subnet {prefix} in namespace {prefix.namespace}")
         if (mac := one.guest.mac or "") in having:
-            raise Conflict(f"mac {mac} already holds {having[mac]} in {prefix.prefix}", field="mac")
-        if mac:
-            having[mac] = str(one.ip)
+            address = named(user, having[mac], "an address")
+            raise Conflict(f"mac {mac} already holds {address} in {prefix.prefix}", field="mac")
 
 
 def _by_parent(prefix: Prefix, holdings: Iterable[Holding]) -> Iterable[list[Holding]]:

@@ -206,9 +206,8 @@ class _Applying:
         return _the_one(found, f"vnet {name} of zone {zone}")
 
     def _subnet(self, place: KnownSubnet | KnownAddress) -> SDNSubnet:
-        own = self._caller.subnets().filter(vnet__zone__name=place.zone, vnet__name=place.vnet)
-        found = own.filter(**_prefix_at(place.network)).select_related("prefix__namespace", "vnet__zone__cluster")
-        return _the_one(found, f"subnet {place.network} of vnet {place.vnet}")
+        own = self._caller.visible_subnets().filter(vnet__zone__name=place.zone, vnet__name=place.vnet)
+        return _the_one(own.filter(**_prefix_at(place.network)), f"subnet {place.network} of vnet {place.vnet}")
 
     def _prefix(self, network: Network) -> Prefix | None:
         at = {name.removeprefix("prefix__"): value for name, value in _prefix_at(network).items()}

@@ -93,11 +93,12 @@ def test_differences_are_kept_with_their_evidence_but_not_by_a_dry_run(ask):
 
 def test_what_one_guest_or_zone_says_wrong_is_named_and_stops_nothing_else(ask):
     document = cluster()
+    zones = ["lab", "office"]
     guest(document, 104)["net0"] = "virtio=nonsense,bridge=prod2"
     element(document, "zones", zone="office")["ipam"] = "old"
     document["guests"] += [{"vmid": 500, "type": "lxc"}, {"vmid": 500, "type": "lxc"}, {"vmid": 7, "type": "lxc"}]
     guest(document, 102)["net0"] = guest(document, 102)["net0"].replace("prod1", "nowhere")
-    problems = {one["subject"]: one["why"] for one in ask(document, dry_run=False).json()["problems"]}
+    problems = {one["subject"]: one["why"] for one in ask(document, dry_run=False, zones=zones).json()["problems"]}
     assert "nonsense" in problems["guest 104"]
     assert problems["zone office"] == "its IPAM entry names namespace branch office, not pve"
     assert problems["guest 500"] == "is there 2 times"
@@ -122,7 +123,7 @@ def test_a_cluster_that_is_new_here_is_told_what_to_do_if_it_was_renamed(ask):
         ({"snapshot": {"version": 1}}, "taken None is not a time with a time zone, such as 2026-11-26T20:00:00Z"),
         ({"snapshot": []}, 'snapshot: Expected a dictionary of items but got type "list".'),
         ({"cluster": "dc2"}, "the snapshot is of cluster dc1, not of cluster dc2"),
-        ({"zones": ["no zone"]}, "zones[0]: 'no zone' is not a valid PVE ID"),
+        ({"zones": ["no zone"]}, "zones.0: 'no zone' is not a valid PVE ID"),
         ({"dry_run": "perhaps"}, "dry_run: Must be a valid boolean."),
         ({"dryrun": False}, "dryrun is not a field of this request"),
     ],
@@ -196,8 +197,9 @@ def test_many_changes_run_as_a_job(ask, many, job, monkeypatch):
         enqueued.append(job_kwargs)
         return JobResult.objects.create(name=job_model.name, job_model=job_model, user=user)
 
-    monkeypatch.setattr(JobResult, "enqueue_job", enqueue)
-    answer = ask(dry_run=False, prune=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(JobResult, "enqueue_job", enqueue)
+        answer = ask(dry_run=False, prune=True)
     assert answer.status_code == 202
     result = JobResult.objects.get()
     assert answer.json()["job_result"].endswith(reverse("extras-api:jobresult-detail", kwargs={"pk": result.pk}))

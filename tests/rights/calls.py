@@ -186,7 +186,7 @@ def snapshot(side: Side, zones: list[str]) -> dict[str, Any]:
         "ipams": [],
         "guests": [{"vmid": 300, "type": "lxc", "node": "node1", "config": {"net0": net0}} for _ in zones],
         "mac-cache": {},
-        "pve-ipam-state": [],
+        "pve-ipam-state": [{"zone": zone, "subnet": str(side.prefix.prefix), "ip": f"{side.net}.60"} for zone in zones],
         "unread": [],
     }
 

@@ -6,7 +6,7 @@ from ipaddress import ip_network
 import netaddr
 import pytest
 from django.contrib.auth import get_user_model
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from nautobot.apps.change_logging import web_request_context
 from nautobot.extras.models import ObjectChange
@@ -214,6 +214,20 @@ def test_a_step_does_what_can_be_done_without_what_fails(real):
         "subnet 10.3.1.0/24 of vnet prod2 does not exist in Nautobot",
     }
     assert Allocation.objects.count() == len([one for one in outcome.applied if one.kind is Kind.ADDRESS])
+
+
+def test_what_waits_too_long_is_reported_and_stops_nothing_else(real, monkeypatch):
+    def waits(*given, **options):
+        raise OperationalError("canceling statement due to lock timeout")
+
+    monkeypatch.setattr(applying, "put_zone", waits)
+    run = real.run(cluster(), zones=LAB)
+    outcome = run.apply(run.plan())
+    assert set(details(outcome).values()) == {"somebody else was busy with it for too long"}
+    assert {one.change.kind for one in outcome.failed} == {Kind.ZONE, Kind.VNET}
+    assert IPAddress.objects.filter(host="10.1.0.100").exists()
+    monkeypatch.undo()
+    real.sync(cluster(), zones=LAB)
 
 
 def test_a_pve_changes_nothing_in_another_namespace(synced):
