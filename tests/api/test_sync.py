@@ -192,7 +192,7 @@ def test_the_job_is_enabled_when_the_app_is_installed(job):
 
 
 def test_many_changes_run_as_a_job(ask, many, job, monkeypatch):
-    monkeypatch.setattr(logging, "raiseExceptions", False)  # a Job's log has its own connection, which sees nothing here
+    monkeypatch.setattr(logging, "raiseExceptions", False)  # a Job logs on a connection that sees nothing of a test
     count, enqueued = len(ask().json()["to_do"]), []
 
     def enqueue(job_model, user, *, job_kwargs):
