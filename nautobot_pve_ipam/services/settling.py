@@ -12,19 +12,21 @@ from typing import Any
 
 import netaddr
 from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
 
 from nautobot_pve_ipam.choices import DifferenceStateChoices, SettlementChoices
 from nautobot_pve_ipam.errors import Conflict, InvalidRequest, Missing, quoted, rejection
 from nautobot_pve_ipam.models import Allocation, Difference, SDNVNet, SDNZone
-from nautobot_pve_ipam.permissions import named, require
+from nautobot_pve_ipam.permissions import require
 from nautobot_pve_ipam.search.occupancy import territory_id
 from nautobot_pve_ipam.services.addresses import Precondition, address_in, delete_address, holder, put_address
-from nautobot_pve_ipam.services.allocation import Guest, delete
+from nautobot_pve_ipam.services.allocation import Guest
 from nautobot_pve_ipam.services.callers import Caller
 from nautobot_pve_ipam.services.differences import lock
-from nautobot_pve_ipam.services.locks import SUBNETS, Locks, locked_transaction
+from nautobot_pve_ipam.services.locks import Locks, locked_transaction
 from nautobot_pve_ipam.services.subnets import SubnetFacts, delete_subnet, put_subnet
 from nautobot_pve_ipam.services.values import parse_line
+from nautobot_pve_ipam.services.zones import delete_vnet, delete_zone
 
 #: What a person has to do about PVE's cache, which Nautobot cannot write.
 REPAIR_CACHE = "only a node of the cluster can change PVE's cache: run pve-nautobot sync --repair-cache there"
@@ -88,7 +90,7 @@ def _caller(difference: Difference, user: Any) -> Caller:
     return Caller(user, difference.namespace, difference.cluster.name if difference.cluster else None)
 
 
-def _release(difference: Difference, caller: Caller, locks: Locks) -> None:
+def _release(difference: Difference, caller: Caller, _locks: Locks) -> None:
     """Let go of what PVE does not have any more. What is gone by now needs nothing."""
     if difference.ip:
         if held := _unchanged(difference, caller):
@@ -99,22 +101,16 @@ def _release(difference: Difference, caller: Caller, locks: Locks) -> None:
         found = there.filter(prefix__network=str(network.network), prefix__prefix_length=network.prefixlen)
         for record in found.select_related("prefix__namespace", "vnet__zone__cluster"):
             delete_subnet(record, user=caller.user)
+    elif difference.vnet:
+        for vnet in SDNVNet.objects.filter(zone__in=_zones(difference), name=difference.vnet).select_related("zone"):
+            delete_vnet(vnet, user=caller.user)
     else:
-        locks.wait(SUBNETS, difference.namespace_id)
-        zones = SDNZone.objects.filter(namespace=difference.namespace, cluster=difference.cluster, name=difference.zone)
-        if difference.vnet:
-            for vnet in SDNVNet.objects.filter(zone__in=zones, name=difference.vnet):
-                _delete_empty(vnet, "vnet", vnet.subnets.order_by("prefix_id"), caller.user)
-        else:
-            for zone in zones:
-                _delete_empty(zone, "zone", zone.vnets.order_by("name"), caller.user)
+        for zone in _zones(difference):
+            delete_zone(zone, user=caller.user)
 
 
-def _delete_empty(thing: Any, what: str, inside: Any, user: Any) -> None:
-    require(user, "delete", thing)
-    if other := next(iter(inside[:1]), None):
-        raise Conflict(f"{what} {thing} is not empty: it has {named(user, other, 'something')}")
-    delete(thing, what, user=user)
+def _zones(difference: Difference) -> QuerySet[SDNZone]:
+    return SDNZone.objects.filter(namespace=difference.namespace, cluster=difference.cluster, name=difference.zone)
 
 
 def _adopt(difference: Difference, caller: Caller, _locks: Locks) -> None:
