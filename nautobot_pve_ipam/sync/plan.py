@@ -191,10 +191,10 @@ class _Planner:
         """Whether PVE has spoken of it since the snapshot was taken, which then says nothing of it."""
         return address.last_seen is not None and address.last_seen > self._time
 
-    def _vnet_now(self, address: KnownAddress) -> str:
-        """The vnet in PVE that has an allocation's subnet: a subnet may have moved to another one."""
+    def _home(self, address: KnownAddress) -> tuple[str, str]:
+        """The zone and the vnet that have an allocation's subnet in PVE: it may have moved to other ones."""
         places = self._places.get(address.network) if address.network else None
-        return places[0][1] if places and (address.zone, address.vnet) not in places else address.vnet
+        return places[0] if places and (address.zone, address.vnet) not in places else (address.zone, address.vnet)
 
     def _only_device(self, mac: str) -> tuple[Guest, Device] | None:
         found = self._devices.get(mac, ()) if mac else ()
@@ -301,7 +301,7 @@ class _Planner:
 
     def _gateway_left(self, address: KnownAddress) -> str:
         """What says that it is no gateway any more; "" if nothing does. That of a subnet that is gone goes with it."""
-        vnet = self._vnet_now(address)
+        _, vnet = self._home(address)
         for subnet in self._pve_subnets:
             if (subnet.vnet, subnet.network) == (vnet, address.network):
                 if subnet.unclear or subnet.gateway == address.ip:
@@ -311,7 +311,7 @@ class _Planner:
 
     def _guest_left(self, address: KnownAddress) -> str:
         """What says that no device of the guest has this allocation any more; "" if nothing does."""
-        vnet, mac, vmid = self._vnet_now(address), address.mac, address.vmid
+        (_, vnet), mac, vmid = self._home(address), address.mac, address.vmid
         found = self._devices.get(mac, []) if mac else []
         if len(found) == 1 and found[0][1].bridge != vnet:
             guest, device = found[0]
@@ -333,7 +333,7 @@ class _Planner:
         if absent.mac in self._devices:  # on another vnet
             is_there = absent.network in self._places
             return doubt or sdn_doubt or ("" if is_there else f"PVE has no subnet {absent.network} to say that of")
-        return doubt or ("" if absent.zone in self._pve_zones else sdn_doubt)
+        return doubt or ("" if self._home(absent)[0] in self._pve_zones else sdn_doubt)
 
     def _leave(self, subject: Subject, before: KnownZone | KnownVNet | KnownSubnet | KnownAddress, why: str) -> None:
         """Without doubt, it is gone, and is let go when that has been so for long enough."""

@@ -562,7 +562,7 @@ def _ranges(entry: Element, network: Network) -> tuple[Range, ...]:
         if first not in network or last not in network or int(first) > int(last):
             raise _Wrong(f"dhcp-range {first}-{last} is not a range of {network}")
         ranges.append((first, last))
-    ranges.sort(key=lambda pair: int(pair[0]))
+    ranges.sort(key=lambda pair: [*map(int, pair)])
     for (_, before), (first, last) in pairwise(ranges):
         if int(first) <= int(before):
             raise _Wrong(f"dhcp-range {first}-{last} overlaps the one before it")

@@ -380,6 +380,19 @@ def test_what_pves_own_ipam_holds_for_a_guest_that_does_not_exist_is_stale(nauto
     )
 
 
+def test_a_guest_of_a_subnet_that_has_moved_is_judged_where_the_subnet_is_now(nautobot):
+    """That zone is understood, whatever is wrong elsewhere, so the second run says the same as the first."""
+    document = without_guest(cluster(), 104)
+    element(document, "zones", zone="prod")["zone"] = "plant"
+    for vnet in ("prod1", "prod2"):
+        element(document, "vnets", vnet=vnet)["zone"] = "plant"
+    for subnet in document["subnets"]:
+        subnet["subnet"] = subnet["subnet"].replace("prod-", "plant-")
+    document["subnets"].append({"subnet": "nonsense"})
+    planned = nautobot.sync(document, zones=LAB, prune=True)
+    assert evidence(planned, Kind.GONE) == "PVE has no guest 104."
+
+
 def test_an_allocation_without_a_vmid_is_at_most_stale(nautobot):
     place = nautobot.addresses[ip_address("10.1.0.100")]
     nautobot.hold(
@@ -456,6 +469,14 @@ def test_an_address_that_another_guest_holds_is_a_conflict(nautobot):
         "Cloud-init has 10.3.1.53 for guest 104 (db1), net0 with MAC BC:24:11:00:01:04, but guest 333 with MAC"
         f" {WEB2} of cluster dc1 has it in Nautobot."
     )
+
+
+def test_an_address_that_another_cluster_has_let_go_of_is_taken_in_the_next_run(nautobot):
+    nautobot.hold("10.3.1.20", cluster="dc2", mac=WEB2, vmid=333)
+    conflict = only(nautobot.sync(cluster(), zones=LAB), Kind.CONFLICT)
+    nautobot.release("10.3.1.20")
+    taken = only(nautobot.sync(cluster(), zones=LAB), Kind.ADDRESS)
+    assert (taken.after, taken.subject) == (conflict.after, conflict.subject)
 
 
 def test_who_holds_it_is_not_told_to_those_who_may_not_view_it(nautobot):
