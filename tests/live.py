@@ -16,6 +16,7 @@ import redis
 from development.databases import connect
 from development.management import server_command
 from development.paths import REPOSITORY
+from development.servers import end
 from development.web import WebServer
 
 TIMEOUT_SECONDS = 120
@@ -134,6 +135,22 @@ class Live:
         self.manage(switch.format(is_on))
         yield
         self.manage(switch.format(not is_on))
+
+    @contextmanager
+    def worker(self) -> Iterator[None]:
+        """A block in which a worker does the Jobs of this Nautobot."""
+        process = subprocess.Popen(
+            server_command("celery", "worker", "--pool", "solo", "--loglevel", "ERROR"),
+            env=self.web.environment,
+            cwd=REPOSITORY,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            yield
+        finally:
+            end(process)
 
     def queued_tasks(self) -> list[tuple[str, list[Any]]]:
         """Name and positional arguments of each queued task (no worker is running), newest first.

@@ -1,4 +1,4 @@
-"""What people decide about differences: ignore, open again, settle. May import models, permissions and errors.
+"""What people decide about differences: ignore, open again, settle. May import models, permissions and other services.
 
 A difference is settled only as it was found: if what it is about has changed since, nothing is done.
 """
@@ -18,12 +18,18 @@ from nautobot_pve_ipam.choices import DifferenceStateChoices, SettlementChoices
 from nautobot_pve_ipam.errors import Conflict, InvalidRequest, Missing, quoted, rejection
 from nautobot_pve_ipam.models import Allocation, Difference, SDNVNet, SDNZone
 from nautobot_pve_ipam.permissions import require
-from nautobot_pve_ipam.search.occupancy import territory_id
-from nautobot_pve_ipam.services.addresses import Precondition, address_in, delete_address, holder, put_address
+from nautobot_pve_ipam.services.addresses import (
+    Precondition,
+    address_in,
+    delete_address,
+    holder,
+    locked_addresses,
+    put_address,
+)
 from nautobot_pve_ipam.services.allocation import Guest
 from nautobot_pve_ipam.services.callers import Caller
 from nautobot_pve_ipam.services.differences import lock
-from nautobot_pve_ipam.services.locks import Locks, locked_transaction
+from nautobot_pve_ipam.services.locks import locked_transaction
 from nautobot_pve_ipam.services.subnets import SubnetFacts, delete_subnet, put_subnet
 from nautobot_pve_ipam.services.values import parse_line
 from nautobot_pve_ipam.services.zones import delete_vnet, delete_zone
@@ -56,21 +62,21 @@ def settle(difference: Difference, settlement: str, *, user: Any) -> None:
     since it was found, or if only the node can do it; Missing; Forbidden; and what the services raise that do it. If
     any of these is raised, nothing is written.
     """
-    with _decided(difference, user) as locks:
+    with _decided(difference, user):
         if settlement not in difference.settlements:
             offered = " or ".join(difference.settlements) or "nothing"
             raise InvalidRequest(f"settlement {quoted(settlement)} is not offered, but {offered}", field="settlement")
         if settlement == SettlementChoices.TAKE_NAUTOBOT:
             raise Conflict(REPAIR_CACHE)
         try:
-            _WORK[settlement](difference, _caller(difference, user), locks)
+            _WORK[settlement](difference, _caller(difference, user))
         except ValidationError as error:
             raise Conflict(f"Nautobot refuses: {rejection(error)}") from error
         difference.state = DifferenceStateChoices.SETTLED
 
 
 @contextmanager
-def _decided(difference: Difference, user: Any) -> Iterator[Locks]:
+def _decided(difference: Difference, user: Any) -> Iterator[None]:
     """A block that changes a difference as it is now, which no sync changes meanwhile. It is saved at the end."""
     with locked_transaction() as locks:
         lock(difference.namespace, difference.cluster, locks)
@@ -80,7 +86,7 @@ def _decided(difference: Difference, user: Any) -> Iterator[Locks]:
             raise Missing(f"difference {difference} was just deleted") from error
         if difference.state == DifferenceStateChoices.SETTLED:
             raise Conflict(f"difference {difference} is settled already")
-        yield locks
+        yield
         difference.validated_save()
         require(user, "change", difference)
 
@@ -90,7 +96,7 @@ def _caller(difference: Difference, user: Any) -> Caller:
     return Caller(user, difference.namespace, difference.cluster.name if difference.cluster else None)
 
 
-def _release(difference: Difference, caller: Caller, _locks: Locks) -> None:
+def _release(difference: Difference, caller: Caller) -> None:
     """Let go of what PVE does not have any more. What is gone by now needs nothing."""
     if difference.ip:
         if held := _unchanged(difference, caller):
@@ -110,10 +116,11 @@ def _release(difference: Difference, caller: Caller, _locks: Locks) -> None:
 
 
 def _zones(difference: Difference) -> QuerySet[SDNZone]:
-    return SDNZone.objects.filter(namespace=difference.namespace, cluster=difference.cluster, name=difference.zone)
+    of = {"namespace": difference.namespace, "cluster": difference.cluster}
+    return SDNZone.objects.filter(**of, name=difference.zone).order_by()
 
 
-def _adopt(difference: Difference, caller: Caller, _locks: Locks) -> None:
+def _adopt(difference: Difference, caller: Caller) -> None:
     """Take over the prefix, or the address, that PVE did not make."""
     after = difference.after
     if difference.ip:
@@ -124,7 +131,7 @@ def _adopt(difference: Difference, caller: Caller, _locks: Locks) -> None:
         put_subnet(difference.namespace, netaddr.IPNetwork(after["network"]), facts, user=caller.user)
 
 
-def _take_pve(difference: Difference, caller: Caller, locks: Locks) -> None:
+def _take_pve(difference: Difference, caller: Caller) -> None:
     """Have the guest hold the address that PVE has for it, instead of the one that it has in Nautobot."""
     after = difference.after
     held = _unchanged(difference, caller)
@@ -132,18 +139,14 @@ def _take_pve(difference: Difference, caller: Caller, locks: Locks) -> None:
     if subnet is None:
         raise Conflict(f"subnet {after['network']} is not there any more: sync again")
     wanted = netaddr.IPAddress(after["ip"])
-    # In the order in which everybody takes them.
-    locks.wait("mac", subnet.prefix_id, after["mac"])
-    locks.wait("prefix", territory_id(subnet.prefix))
-    both = {int(wanted), *([int(netaddr.IPAddress(held.ip_address.host))] if held else [])}
-    for ip in sorted(both):
-        locks.wait("address", difference.namespace_id, ip)
-    if held:
-        _release_address(held, caller)
-    put_address(replace(caller, subnet=subnet), wanted, _guest(after))
+    old = [netaddr.IPAddress(held.ip_address.host)] if held else []
+    with locked_addresses(subnet.prefix, [wanted, *old], [after["mac"]]):
+        if held:
+            _release_address(held, caller)
+        put_address(replace(caller, subnet=subnet), wanted, _guest(after))
 
 
-_WORK: dict[str, Callable[[Difference, Caller, Locks], None]] = {
+_WORK: dict[str, Callable[[Difference, Caller], None]] = {
     SettlementChoices.RELEASE: _release,
     SettlementChoices.ADOPT: _adopt,
     SettlementChoices.TAKE_PVE: _take_pve,

@@ -10,7 +10,7 @@ from django.urls import reverse
 from nautobot.apps.testing import APITestCase, create_job_result_and_run_job
 from nautobot.ipam.models import IPAddress, Namespace, Prefix
 
-from nautobot_pve_ipam.models import Allocation, PVECluster, SDNDHCPRange, SDNSubnet, SDNVNet, SDNZone
+from nautobot_pve_ipam.models import Allocation, Difference, PVECluster, SDNDHCPRange, SDNSubnet, SDNVNet, SDNZone
 from tests.models import data
 
 pytestmark = pytest.mark.django_db
@@ -275,3 +275,43 @@ class Cascades(APITestCase):
         data.saved(SDNZone(name="simple1", namespace=space))
         space.delete()
         self.assertEqual(self.kept(), [1, 1, 1, 1, 1, 1])
+
+
+def test_a_difference_is_the_only_one_of_its_cluster_kind_and_subject():
+    found = data.difference(1)
+    facts = {
+        "first_seen": found.first_seen,
+        "last_seen": found.last_seen,
+        "evidence": "again",
+        "cluster": found.cluster,
+    }
+    subject = {name: getattr(found, name) for name in ("kind", "network", "vmid", "mac", "ip")}
+    for cluster in (found.cluster, None):
+        twins = [Difference(namespace=found.namespace, **{**facts, **subject, "cluster": cluster}) for _ in range(2)]
+        if cluster is None:
+            data.saved(twins.pop())
+        with pytest.raises(ValidationError):
+            twins[0].validated_save()
+        with pytest.raises(IntegrityError), transaction.atomic():
+            twins[0].save()
+    data.saved(Difference(namespace=found.namespace, **{**facts, **subject, "kind": "stale"}))
+
+
+def test_a_difference_is_still_itself_when_it_is_saved_again():
+    found = data.difference(1)
+    again = Difference.objects.get()
+    again.validated_save()
+    assert Difference.objects.get().identity == found.identity
+
+
+def test_a_difference_is_ignored_for_a_reason_and_open_without():
+    found = data.difference(1)
+    found.state = "accepted"
+    assert "for a reason" in refused(found, "reason")
+    found.reason = "a printer\n"
+    assert "contains a control character" in refused(found, "reason")
+    found.reason = "a printer"
+    found.validated_save()
+    found.state = "open"
+    found.validated_save()
+    assert found.reason == ""
