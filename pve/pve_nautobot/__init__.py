@@ -9,7 +9,7 @@
 
 __version__ = "0.1.0"  # also of the App and the Debian package, see tests/test_pve_version.py
 
-from .answers import Allocation, Found, FreeAddress, NamespaceStatus, Subnet
+from .answers import Allocation, Found, FreeAddress, Job, JobReport, NamespaceStatus, Subnet, SyncReport
 from .client import Client
 from .errors import PveNautobotError
 from .values import UNCHANGED
@@ -20,7 +20,10 @@ __all__ = [
     "Client",
     "Found",
     "FreeAddress",
+    "Job",
+    "JobReport",
     "NamespaceStatus",
     "PveNautobotError",
     "Subnet",
+    "SyncReport",
 ]

@@ -18,6 +18,10 @@ _KINDS = {"str": (str,), "int": (int,), "bool": (bool,), "str | None": (str, Non
 """The JSON types allowed for a field, by its annotation."""
 
 
+_RUNNING = ("PENDING", "RECEIVED", "STARTED", "RETRY")
+"""The states of a Job that has not ended."""
+
+
 @dataclass(frozen=True)
 class NamespaceStatus:
     """`ready`: the token has every permission that the hooks need; `missing` lists those it lacks.
@@ -118,6 +122,118 @@ class Found:
         return _read(cls, answer, results=tuple(Allocation.from_json(entry, created=False) for entry in entries))
 
 
+@dataclass(frozen=True)
+class Cached:
+    """What PVE's MAC cache has of a MAC, or should have."""
+
+    mac: str
+    ip4: str | None
+    ip6: str | None
+    raw: Any = field(repr=False, compare=False)
+
+    @classmethod
+    def from_json(cls, answer: object) -> Cached:
+        return _read(cls, answer)
+
+
+@dataclass(frozen=True)
+class Change:
+    """Something that a sync does, or a difference that is left to people: what it is about, and why, in a sentence.
+
+    `cached`: of kind `cache`, what PVE's MAC cache has and should have.
+    """
+
+    kind: str
+    subject: str
+    evidence: str
+    settlements: tuple[str, ...]
+    cached: tuple[Cached, Cached] | None
+    raw: Any = field(repr=False, compare=False)
+
+    @classmethod
+    def from_json(cls, answer: object) -> Change:
+        data = _mapping(answer)
+        before, after = data.get("before"), data.get("after")
+        is_cached = data.get("kind") == "cache" and before is not None and after is not None
+        cached = (Cached.from_json(before), Cached.from_json(after)) if is_cached else None
+        settlements = tuple(str(one) for one in _take(data, "settlements", list))
+        return _read(cls, answer, settlements=settlements, cached=cached)
+
+
+@dataclass(frozen=True)
+class SyncReport:
+    """What a sync is to do, or has done. `failed`: what could not be done, with a sentence saying why. `problems`: what
+    PVE says wrong, or did not say, each as a sentence.
+    """
+
+    to_do: tuple[Change, ...]
+    differences: tuple[Change, ...]
+    applied: tuple[Change, ...]
+    failed: tuple[tuple[Change, str], ...]
+    problems: tuple[str, ...]
+    raw: Any = field(repr=False, compare=False)
+
+    @classmethod
+    def from_json(cls, answer: object) -> SyncReport:
+        data = _mapping(answer)
+        return cls(
+            to_do=_changes(_take(data, "to_do", list)),
+            differences=_changes(_take(data, "differences", list)),
+            applied=_changes(_take({"applied": [], **data}, "applied", list)),
+            failed=_failed(data),
+            problems=_problems(data),
+            raw=answer,
+        )
+
+
+@dataclass(frozen=True)
+class Job:
+    """A Nautobot Job that does a sync. `detail` says what it does."""
+
+    url: str
+    detail: str
+    raw: Any = field(repr=False, compare=False)
+
+    @classmethod
+    def from_json(cls, answer: object) -> Job:
+        return cls(_take(_mapping(answer), "job_result", str), _take(_mapping(answer), "detail", str), answer)
+
+
+@dataclass(frozen=True)
+class JobReport:
+    """What a Job has done: how many changes, and what could not be done."""
+
+    applied: int
+    failed: tuple[tuple[Change, str], ...]
+    raw: Any = field(repr=False, compare=False)
+
+    @classmethod
+    def from_json(cls, answer: object) -> JobReport:
+        data = _mapping(answer)
+        return cls(_take(data, "applied", int), _failed(data), answer)
+
+
+def job_state(answer: object) -> tuple[str | None, object]:
+    """How a Job has ended, None if it has not, and its result."""
+    data = _mapping(answer)
+    state: str = _take(_take(data, "status", dict), "value", str)
+    return (None if state in _RUNNING else state), data.get("result")
+
+
+def _changes(elements: list[object]) -> tuple[Change, ...]:
+    return tuple(Change.from_json(element) for element in elements)
+
+
+def _failed(data: Mapping[str, Any]) -> tuple[tuple[Change, str], ...]:
+    elements = [_mapping(element) for element in _take(data, "failed", list)]
+    return tuple((Change.from_json(one.get("change")), _take(one, "detail", str)) for one in elements)
+
+
+def _problems(data: Mapping[str, Any]) -> tuple[str, ...]:
+    elements = [_mapping(element) for element in _take(data, "problems", list)]
+    return tuple(f"{_take(one, 'subject', str)}: {_take(one, 'why', str)}" for one in elements)
+
+
 def _read(cls: type[_A], answer: object, **given: object) -> _A:
     """Build a dataclass from the JSON keys named after its fields and from the values given."""
     data = _mapping(answer)
@@ -150,3 +266,8 @@ def _address(data: Mapping[str, Any]) -> str:
     if not usable:
         raise ProtocolError(f"address {text[:60]!r} in Nautobot's response is not an IP address with a prefix length")
     return text
+
+
+def one_line(text: str) -> str:
+    """Printable text, safe for a terminal."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())

@@ -13,13 +13,14 @@ Options may come before or after the verb. Their defaults come from the environm
 
 Exit status:
   0  done
-  1  any other error (Nautobot rejected the values, or failed)
+  1  any other error (Nautobot rejected the values, or failed; sync: something was not done)
   2  usage or configuration error
   3  no usable response: unreachable, timeout, TLS, 502 to 504, not the App
   4  not allowed (401, 403; verify: not ready)
   5  not found (find: the MAC has no address)
   6  no free address
   7  conflict: address taken, subnet not empty, not owned by PVE
+  8  sync: changes or differences are left
 """
 
 from __future__ import annotations
@@ -28,15 +29,17 @@ import argparse
 import json
 import os
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from . import __version__, errors, values
-from .answers import Allocation
+from . import __version__, errors, snapshot, values
+from .answers import Allocation, Change, Job, JobReport, one_line
 from .client import Client
 from .errors import ConfigurationError, PveNautobotError
+from .repair import repair
 from .values import UNCHANGED
 
 _EXIT_CODES: tuple[tuple[type[PveNautobotError], int], ...] = (
@@ -99,7 +102,7 @@ def _client(args: argparse.Namespace) -> Client:
         _token(getattr(args, "token_file", None)),
         cluster=setting("cluster"),
         fingerprint=setting("fingerprint"),
-        timeout=getattr(args, "timeout", 30.0),
+        timeout=getattr(args, "timeout", args.usual_timeout),
     )
 
 
@@ -220,6 +223,112 @@ def _find(client: Client, args: argparse.Namespace) -> _Output:
     return _Output("", found.raw, 5, f"{args.mac} has no address")
 
 
+def _sync(client: Client, args: argparse.Namespace) -> _Output:
+    document = _read_snapshot()
+    options = {"cluster": _cluster(args, document), "zones": args.zone, "adopt": args.adopt, "prune": args.prune}
+    answer, job = client.sync(document, dry_run=not args.apply, **options), None
+    if isinstance(answer, Job):
+        _say(f"{answer.detail}: {answer.url}")
+        job = _wait(client, answer)
+        answer = client.sync(document, **options)  # what is left
+        if isinstance(answer, Job):
+            raise errors.ProtocolError("Nautobot answered a dry run with a Job: check the App's version")
+    for problem in answer.problems:
+        _say(one_line(problem))
+    failed = job.failed if job else answer.failed
+    for change, why in failed:
+        _say(one_line(f"not done: {change.kind} {change.subject}: {why}"))
+    raw = {**answer.raw, **_job_raw(job)}
+    repaired: set[str] = set()
+    if args.repair_cache:
+        repaired, raw["repaired"] = _repair_cache(answer.differences)
+    to_do = () if args.apply and not job else answer.to_do
+    left = tuple(one for one in answer.differences if not (one.cached and one.cached[0].mac in repaired))
+    done = _table("done", answer.applied) if not job else f"done: {job.applied} changes, by a Job"
+    parts = (done, _table("to do", to_do), _table("differences", left))
+    text = "\n\n".join(part for part in parts if part) or "nothing to do"
+    return _Output(text, raw, 1 if failed else 8 if to_do or left else 0)
+
+
+def _read_snapshot() -> snapshot.Element:
+    with _Progress() as progress:
+        return snapshot.read(
+            snapshot.PVE,
+            snapshot.run_pvesh,
+            progress=lambda done, total: progress.show(f"reading guests {_bar(done, total)}", done == total),
+        )
+
+
+def _cluster(args: argparse.Namespace, document: snapshot.Element) -> str | None:
+    """Whose word it is: as named, else the cluster's name in PVE; None if it has none."""
+    named: str | None = getattr(args, "cluster", os.environ.get("PVE_NAUTOBOT_CLUSTER"))
+    if named is None and "cluster" not in document:
+        why = next(entry["why"] for entry in document["unread"] if entry["what"] == "cluster")
+        raise ConfigurationError(f"the cluster's name could not be read ({why}): set --cluster, '' if it has none")
+    names = (str(entry.get("name")) for entry in document.get("cluster", ()) if entry.get("type") == "cluster")
+    return (next(names, None) if named is None else named) or None
+
+
+def _wait(client: Client, job: Job) -> JobReport:
+    with _Progress() as progress:
+        return client.wait(job, progress=lambda waited: progress.show(f"waiting for the Job, {waited:.0f} s", True))
+
+
+def _job_raw(job: JobReport | None) -> dict[str, Any]:
+    return {"dry_run": False, "applied": job.applied, "failed": job.raw["failed"]} if job else {}
+
+
+def _repair_cache(differences: Sequence[Change]) -> tuple[set[str], list[dict[str, str]]]:
+    """The MACs whose entries of PVE's cache are as they should be now, and what was said of each entry."""
+    entries = [change.cached for change in differences if change.cached]
+    done = repair(entries) if entries else ()
+    for one in done:
+        _say(one_line(f"PVE's MAC cache, {one.mac}: {one.why or 'repaired'}"))
+    return {one.mac for one in done if not one.why}, [asdict(one) for one in done]
+
+
+def _table(title: str, changes: Sequence[Change]) -> str:
+    if not changes:
+        return ""
+    rows = [(one_line(one.kind), one_line(one.subject), _settled_by(one)) for one in changes]
+    kinds, subjects = (max(len(row[column]) for row in rows) for column in (0, 1))
+    lines = [f"  {kind:<{kinds}}  {subject:<{subjects}}  {why}" for kind, subject, why in rows]
+    return "\n".join([f"{title}: {len(rows)}", *lines])
+
+
+def _settled_by(change: Change) -> str:
+    evidence = one_line(change.evidence)
+    return f"{evidence} [{one_line(', '.join(change.settlements))}]" if change.settlements else evidence
+
+
+def _bar(done: int, total: int) -> str:
+    filled = 30 * done // total
+    return f"[{'#' * filled}{'.' * (30 - filled)}] {done}/{total}"
+
+
+class _Progress:
+    """One line on a terminal that says how far long work has come; nothing elsewhere."""
+
+    def __init__(self) -> None:
+        self._is_seen = sys.stderr.isatty()
+        self._shown = 0.0
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._shown:
+            sys.stderr.write("\r\x1b[K")
+
+    def show(self, text: str, at_once: bool) -> None:
+        """Ten times a second is enough, unless `at_once`."""
+        now = time.monotonic()
+        if self._is_seen and (at_once or now - self._shown > 0.1):
+            self._shown = now
+            sys.stderr.write(f"\r\x1b[K{text}")
+            sys.stderr.flush()
+
+
 class _Parser(argparse.ArgumentParser):
     """Reports errors like all others, so that --json covers them too. No abbreviations: --host is not --hostname."""
 
@@ -270,7 +379,7 @@ def _parser() -> _Parser:
         common.add_argument(f"--{name}", help=f"default: PVE_NAUTOBOT_{name.replace('-', '_').upper()}")
     common.add_argument("--token", type=_refuse_token, help=argparse.SUPPRESS)
     common.add_argument(
-        "--timeout", type=float, metavar="SECONDS", help="for the whole call including retries (default: 30)"
+        "--timeout", type=float, metavar="SECONDS", help="for the whole call including retries (default: 30, sync: 600)"
     )
     common.add_argument("--json", action="store_true", help="print the response as JSON")
 
@@ -285,7 +394,7 @@ def _parser() -> _Parser:
 
     def verb(name: str, run: object, summary: str, *positional: str) -> _Parser:
         made: _Parser = verbs.add_parser(name, help=summary, description=summary, parents=[common])
-        made.set_defaults(run=run)
+        made.set_defaults(run=run, usual_timeout=30.0)
         for argument in positional:
             made.add_argument(argument, metavar=argument.upper())
         return made
@@ -334,4 +443,20 @@ def _parser() -> _Parser:
 
     made = verb("find", _find, "show the addresses of a MAC", "mac")
     made.add_argument("--zone", help="SDN zone")
+
+    made = verb("sync", _sync, "compare all that this PVE cluster says with Nautobot; run it on one node, as root")
+    made.set_defaults(usual_timeout=600.0)
+    made.add_argument("--apply", action="store_true", help="do what is to do, instead of only showing it")
+    made.add_argument(
+        "--zone",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="compare this zone although its IPAM entry does not name the namespace; repeatable",
+    )
+    made.add_argument("--adopt", action="store_true", help="take over prefixes and addresses that PVE did not create")
+    made.add_argument("--prune", action="store_true", help="release what has been gone from PVE for long enough")
+    made.add_argument(
+        "--repair-cache", action="store_true", help="have PVE take out of its MAC cache what Nautobot does not have"
+    )
     return parser

@@ -15,16 +15,29 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 from . import __version__, values
-from .answers import Allocation, Found, FreeAddress, NamespaceStatus, Subnet
-from .errors import ApiError, ConfigurationError, ConnectError, ProtocolError, PveNautobotError, api_error
+from .answers import (
+    Allocation,
+    Found,
+    FreeAddress,
+    Job,
+    JobReport,
+    NamespaceStatus,
+    Subnet,
+    SyncReport,
+    job_state,
+    one_line,
+)
+from .errors import ApiError, ConfigurationError, ConnectError, JobFailed, ProtocolError, PveNautobotError, api_error
 from .transport import HttpTransport, Request, Response, Transport
 from .values import UNCHANGED, Range, Unchanged
 
 _PAUSES = (0.5, 1.0)
 """Seconds before the first and the second retry; Retry-After may extend them."""
+_LOOKS = 2.0
+"""Seconds between two looks at a Job."""
 
 
 class Client:
@@ -231,6 +244,58 @@ class Client:
         query = {"mac": values.mac("mac", mac), "zone": zone, "cluster": self._cluster}
         return Found.from_json(self._call("GET", "ips/", query=query)[0])
 
+    def sync(
+        self,
+        snapshot: Mapping[str, Any],
+        *,
+        cluster: str | None,
+        dry_run: bool = True,
+        zones: Iterable[str] = (),
+        adopt: bool = False,
+        prune: bool = False,
+    ) -> SyncReport | Job:
+        """Compare what a whole cluster says (`snapshot.read`) with Nautobot, and unless `dry_run` do what is to do.
+
+        `cluster`: the cluster whose word it is; the client's own is not sent. `zones`: take part although their IPAM
+        entry does not name the namespace. `adopt`: take over prefixes and addresses that PVE did not make. `prune`:
+        release what has been gone for long enough. Returns a Job if there is much to do: `wait` for it.
+        """
+        body = {
+            "snapshot": snapshot,
+            "cluster": cluster,
+            "dry_run": dry_run,
+            "zones": list(zones) or None,
+            "adopt": adopt or None,
+            "prune": prune or None,
+        }
+        answer, _ = self._call("POST", "sync/", body=_known(body))
+        if isinstance(answer, dict) and "job_result" in answer:
+            return Job.from_json(answer)
+        return SyncReport.from_json(answer)
+
+    def wait(
+        self, job: Job, *, seconds: float = 3600.0, progress: Callable[[float], object] = lambda waited: None
+    ) -> JobReport:
+        """What a Job has done, when it has ended. `progress`: is told the seconds waited so far.
+
+        Raises JobFailed if it ends without success, or not in that many seconds: then it goes on by itself.
+        """
+        # Nautobot behind a proxy may not know its own name, and the token is for nobody else.
+        own, there = urlsplit(self._base), urlsplit(job.url)
+        url = f"{own.scheme}://{own.netloc}{there.path}"
+        began = self._clock()
+        while True:
+            state, result = job_state(self._decode(self._exchange("GET", url, harmless=True)))
+            waited = self._clock() - began
+            if state is not None and state != "SUCCESS":
+                raise JobFailed(f"the Job ended as {self._clean(state)}: {url}")
+            if state is not None:
+                return JobReport.from_json(result)
+            if waited >= seconds:
+                raise JobFailed(f"the Job has not ended within {seconds:.0f} s and goes on by itself: {url}")
+            progress(waited)
+            self._sleep(_LOOKS)
+
     def _guest(self, mac: str | None, hostname: str | None, vmid: int | None, zone: str | None) -> dict[str, Any]:
         return {
             "mac": None if mac is None else values.mac("mac", mac),
@@ -250,6 +315,13 @@ class Client:
         body: Mapping[str, Any] | None = None,
     ) -> tuple[Any, bool]:
         """The response's JSON (None if empty), and whether something was created. `condition` is sent in the query."""
+        search = urlencode({**_known(query or {}), **(condition or {})}, doseq=True, safe=":")
+        url = f"{self._base}{path}{'?' if search else ''}{search}"
+        harmless = method not in ("DELETE", "PATCH") or bool(condition)
+        response = self._exchange(method, url, harmless=harmless, body=body)
+        return self._decode(response), response.status == 201
+
+    def _exchange(self, method: str, url: str, *, harmless: bool, body: Mapping[str, Any] | None = None) -> Response:
         headers = {
             "Authorization": f"Token {self._token}",
             "Accept": "application/json",
@@ -260,12 +332,8 @@ class Client:
             headers["Content-Type"] = "application/json"
         if method == "POST":
             headers["Idempotency-Key"] = str(uuid.uuid4())
-        search = urlencode({**_known(query or {}), **(condition or {})}, doseq=True, safe=":")
-        url = f"{self._base}{path}{'?' if search else ''}{search}"
         content = None if body is None else json.dumps(body).encode()
-        request = Request(method, url, headers, content, self._timeout)
-        response = self._send(request, harmless=method not in ("DELETE", "PATCH") or bool(condition))
-        return self._decode(response), response.status == 201
+        return self._send(Request(method, url, headers, content, self._timeout), harmless=harmless)
 
     def _send(self, request: Request, *, harmless: bool) -> Response:
         """`harmless`: the request may be carried out twice."""
@@ -318,8 +386,7 @@ class Client:
 
     def _clean(self, text: str) -> str:
         """One printable line, safe for a terminal, with the token masked in case a proxy echoes it."""
-        line = "".join(char if char.isprintable() else " " for char in text).replace(self._token, "***")
-        return " ".join(line.split())[:500]
+        return one_line(text).replace(self._token, "***")[:500]
 
 
 def _subnet_path(net: values.Network) -> str:

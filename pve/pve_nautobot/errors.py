@@ -2,6 +2,8 @@
 
 PveNautobotError
 |-- ConfigurationError      invalid input, caught before any request
+|-- JobFailed               the Nautobot Job that a sync was handed to ended without success, or not in time
+|-- RepairFailed            PVE's MAC cache could not be repaired
 |-- TransportError          no usable response
 |   |-- ConnectError        connection refused, no route, unknown host, TLS failure: nothing was sent
 |   |-- RequestTimeout      no response in time
@@ -32,6 +34,14 @@ class PveNautobotError(Exception):
 
 class ConfigurationError(PveNautobotError):
     code = "configuration"
+
+
+class JobFailed(PveNautobotError):
+    code = "job_failed"
+
+
+class RepairFailed(PveNautobotError):
+    code = "repair_failed"
 
 
 class TransportError(PveNautobotError):

@@ -56,18 +56,26 @@ def run_pvesh(path: str, *options: str) -> str:
     return done.stdout
 
 
-def read(root: Path = PVE, pvesh: Callable[..., str] = run_pvesh, clock: Callable[[], float] = time.time) -> Element:
-    """The document. `root`: where PVE's cluster file system is mounted."""
+def read(
+    root: Path = PVE,
+    pvesh: Callable[..., str] = run_pvesh,
+    clock: Callable[[], float] = time.time,
+    progress: Callable[[int, int], object] = lambda done, total: None,
+) -> Element:
+    """The document. `root`: where PVE's cluster file system is mounted. `progress`: is told how many guests of all have
+    been read.
+    """
     taken = datetime.fromtimestamp(clock(), timezone.utc).isoformat()
-    return {"version": VERSION, "taken": taken, **_Reader(root, pvesh).parts()}
+    return {"version": VERSION, "taken": taken, **_Reader(root, pvesh, progress).parts()}
 
 
 class _Reader:
     """Reads one part after the other, and collects what it could not read."""
 
-    def __init__(self, root: Path, pvesh: Callable[..., str]) -> None:
+    def __init__(self, root: Path, pvesh: Callable[..., str], progress: Callable[[int, int], object]) -> None:
         self._root = root
         self._pvesh = pvesh
+        self._progress = progress
         self._unread: list[Element] = []
 
     def parts(self) -> Element:
@@ -123,14 +131,20 @@ class _Reader:
     def _guests(self) -> list[Element]:
         resources = self._try("status", lambda: json.loads(self._pvesh("/cluster/resources", "--type", "vm"))) or []
         status = {guest["vmid"]: guest.get("status") for guest in resources}
+        nodes = self._root / "nodes"
+        files = [
+            (kind, path)
+            for kind, folder in (("qemu", "qemu-server"), ("lxc", "lxc"))
+            for path in nodes.glob(f"*/{folder}/*.conf")
+            if path.stem.isdigit()
+        ]
         guests = {}
-        for kind, folder in (("qemu", "qemu-server"), ("lxc", "lxc")):
-            for path in (self._root / "nodes").glob(f"*/{folder}/*.conf"):
-                if path.stem.isdigit():
-                    vmid, node = int(path.stem), path.parent.parent.name
-                    guest = _copy("guests", {"vmid": vmid, "type": kind, "node": node, "status": status.get(vmid)})
-                    config = self._try(f"guest {vmid}", partial(self._config, path))
-                    guests[vmid] = guest if config is None else {**guest, "config": config}
+        for count, (kind, path) in enumerate(files, 1):
+            vmid, node = int(path.stem), path.parent.parent.name
+            guest = _copy("guests", {"vmid": vmid, "type": kind, "node": node, "status": status.get(vmid)})
+            config = self._try(f"guest {vmid}", partial(self._config, path))
+            guests[vmid] = guest if config is None else {**guest, "config": config}
+            self._progress(count, len(files))
         return list(guests.values())
 
     def _config(self, path: Path) -> Element:

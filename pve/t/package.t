@@ -111,10 +111,14 @@ my $listed = succeeds('list the contents', 'dpkg-deb', '--contents', $deb);
 like($listed, qr!root/root .* \Q$_\E$!m, "$_ is in the package") for qw(
     ./usr/share/perl5/PVE/Network/SDN/Ipams/NautobotPlugin.pm
     ./usr/sbin/pve-nautobot-register
+    ./usr/sbin/pve-nautobot-repair-cache
     ./usr/bin/pve-nautobot
     ./usr/lib/python3/dist-packages/pve_nautobot/__init__.py
     ./usr/share/doc/pve-nautobot-ipam/README.md
+    ./etc/default/pve-nautobot
 );
+like($listed, qr!root/root .* \S*/lib/systemd/system/pve-nautobot-sync.$_$!m, "the sync's $_")
+    for qw(service timer);
 
 my $depends = succeeds('list the dependencies', 'dpkg-deb', '--field', $deb, 'Depends');
 like($depends, qr/\bpython3-urllib3 \(>= 1\.26\.12\)/, 'depends on the client\'s HTTP library');
@@ -123,6 +127,7 @@ dpkg('PVE is installed', '--install', pve_package('1.0'));
 is_deeply(registered(), [], 'not registered before the installation');
 dpkg('the package is installed', '--install', $deb);
 is_deeply(registered(), \@lines, 'registered at installation');
+ok(!-e "$root/etc/systemd/system/timers.target.wants", 'the timer is off');
 
 my ($version) = succeeds('its version', 'dpkg-deb', '--field', $deb, 'Version');
 $ENV{PYTHONPATH} = "$root/usr/lib/python3/dist-packages";

@@ -377,6 +377,7 @@ def test_the_help_of_the_module_documents_the_exit_codes() -> None:
         "4  not allowed",
         "6  no free address",
         "7  conflict",
+        "8  sync",
     ):
         assert meaning in run.stdout
     assert "--token " not in run.stdout
