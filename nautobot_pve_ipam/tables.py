@@ -220,4 +220,4 @@ class DifferenceTable(BaseTable):
             "tags",
             "actions",
         )
-        default_columns = ("pk", "evidence", "kind", "state", "cluster", "first_seen", "last_seen", "actions")
+        default_columns = ("pk", "evidence", "ip", "kind", "state", "cluster", "first_seen", "actions")

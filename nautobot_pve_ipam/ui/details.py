@@ -205,10 +205,10 @@ allocation_panels = (
 )
 
 difference_panels = (
-    DifferencePanel(weight=100, section=SectionChoices.FULL_WIDTH, label="What is different"),
+    DifferencePanel(weight=100, section=SectionChoices.LEFT_HALF, label="What is different"),
     ObjectFieldsPanel(
-        weight=200,
-        section=SectionChoices.LEFT_HALF,
+        weight=100,
+        section=SectionChoices.RIGHT_HALF,
         label="Difference",
         fields=["kind", "state", "reason", "first_seen", "last_seen"],
     ),

@@ -20,6 +20,8 @@ from nautobot_pve_ipam.ui.differences import MEANINGS
 from nautobot_pve_ipam.ui.usage import dhcp_ranges, fullest, gauges, with_next_free
 
 ROUTE = "plugins:nautobot_pve_ipam:{}"
+#: What PVE and Nautobot say of something, from the outside in.
+FACTS = ("cluster", "zone", "vnet", "network", "ip", "ip4", "ip6", "mac", "vmid", "hostname")
 MAP_LABEL = "Address Map"
 GAUGES_LABEL = "Addresses Left"
 #: Finding the next free address of every range would be too slow for a prefix with very many ranges.
@@ -176,7 +178,7 @@ class DifferencePanel(Panel):
             "titles": ("PVE's Cache", "As in Nautobot") if is_cache else ("Nautobot", "PVE"),
             "rows": [
                 (name.replace("_", " "), _shown(before.get(name)), _shown(after.get(name)))
-                for name in {**before, **after}
+                for name in sorted({**before, **after}, key=_rank)
             ],
         }
 
@@ -184,6 +186,11 @@ class DifferencePanel(Panel):
 def offered(difference):
     """The settlements that a difference offers, each with its label."""
     return [choice for choice in SettlementChoices.CHOICES if choice[0] in difference.settlements]
+
+
+def _rank(name):
+    """Where a field stands: the database keeps no order."""
+    return (FACTS.index(name) if name in FACTS else len(FACTS), name)
 
 
 def _shown(value):
