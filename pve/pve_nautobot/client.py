@@ -1,4 +1,4 @@
-"""The client: one method per hook of PVE's IPAM interface, each a single HTTP request.
+"""The client: one method per hook of PVE's IPAM interface, each a single HTTP request; and `sync` for a whole cluster.
 
 A request is retried (at most twice, within `timeout`) if no response arrives or the server is unavailable. A retry
 never allocates a second address: all attempts of a POST carry the same Idempotency-Key. A retry never hits somebody
@@ -286,11 +286,11 @@ class Client:
         began = self._clock()
         while True:
             state, result = job_state(self._decode(self._exchange("GET", url, harmless=True)))
-            waited = self._clock() - began
-            if state is not None and state != "SUCCESS":
-                raise JobFailed(f"the Job ended as {self._clean(state)}: {url}")
-            if state is not None:
+            if state == "SUCCESS":
                 return JobReport.from_json(result)
+            if state is not None:
+                raise JobFailed(f"the Job ended as {self._clean(state)}: {url}")
+            waited = self._clock() - began
             if waited >= seconds:
                 raise JobFailed(f"the Job has not ended within {seconds:.0f} s and goes on by itself: {url}")
             progress(waited)

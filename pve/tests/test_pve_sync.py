@@ -104,6 +104,22 @@ def test_all_options(server: StubServer) -> None:
     }
 
 
+@pytest.mark.parametrize(("options", "seconds"), [([], 600.0), (["--timeout", "5"], 5.0)])
+def test_it_has_more_time_than_the_other_verbs(
+    server: StubServer, monkeypatch: pytest.MonkeyPatch, options: list[str], seconds: float
+) -> None:
+    given: dict[str, Any] = {}
+
+    def client(*args: Any, **named: Any) -> Client:
+        given.update(named)
+        return Client(*args, **named)
+
+    monkeypatch.setattr(cli, "Client", client)
+    server.answer(200, report())
+    assert main(["sync", *options]) == 0
+    assert given["timeout"] == seconds
+
+
 def test_records_without_a_cluster(server: StubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of the facade, if its URL names no cluster."""
     monkeypatch.setenv("PVE_NAUTOBOT_CLUSTER", "dc1")
