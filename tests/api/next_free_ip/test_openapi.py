@@ -87,3 +87,18 @@ def test_so_is_that_of_ranges(schema):
     for method in ("get", "post"):
         assert {item["name"] for item in ours[method]["parameters"]} >= QUERY
         assert set(ours[method]["responses"]) == set(cores[method]["responses"])
+
+
+def test_a_sync_is_documented_with_its_answers(schema):
+    path = next(path for name, path in schema["paths"].items() if name.endswith("/namespaces/{namespace}/sync/"))
+    post = path["post"]
+    request = resolved(schema, post["requestBody"]["content"]["application/json"]["schema"])
+    assert set(request["properties"]) == {"snapshot", "cluster", "dry_run", "zones", "adopt", "prune"}
+    answers = {
+        status: set(resolved(schema, answer["content"]["application/json"]["schema"])["properties"])
+        for status, answer in post["responses"].items()
+    }
+    assert answers == {
+        "200": {"cluster", "dry_run", "to_do", "differences", "problems", "applied", "failed"},
+        "202": {"job_result", "detail"},
+    }
