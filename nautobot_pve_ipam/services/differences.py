@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from django.db import connection
 from django.db.models import Q
@@ -77,6 +77,9 @@ class Found(Protocol):
     def settlements(self) -> Sequence[str]: ...
 
 
+AnyFound = TypeVar("AnyFound", bound=Found)
+
+
 def keep(
     namespace: Namespace, cluster: PVECluster | None, found: Iterable[Found], at: datetime, *, complete: bool
 ) -> None:
@@ -111,6 +114,19 @@ def keep(
             update_fields=UPDATED,
         )
         own.filter(pk__in=over).update(state=DifferenceStateChoices.SETTLED, last_updated=timezone.now())
+
+
+def not_ignored(namespace: Namespace, cluster: PVECluster | None, found: Sequence[AnyFound]) -> list[AnyFound]:
+    """Those of the differences that nobody has ignored as they are."""
+    ignored = Difference.objects.filter(
+        namespace=namespace, cluster=cluster, state=DifferenceStateChoices.ACCEPTED
+    ).order_by()
+    facts = {
+        identity: (before, after) for identity, before, after in ignored.values_list("identity", "before", "after")
+    }
+    rows = ((change, _row(namespace, cluster, change, timezone.now())) for change in found if facts)
+    quiet = {id(change) for change, row in rows if facts.get(row.identify()) == (row.before, row.after)}
+    return [change for change in found if id(change) not in quiet]
 
 
 def lock(namespace: Namespace, cluster: PVECluster | None, locks: Locks) -> None:

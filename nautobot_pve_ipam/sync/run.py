@@ -5,7 +5,7 @@ May import services, search and models.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -76,6 +76,11 @@ class Sync:
         self._keep(planned, outcome)
         return outcome
 
+    def not_ignored(self, found: Sequence[Change]) -> list[Change]:
+        """Those of the differences that nobody has ignored as they are."""
+        cluster = PVECluster.objects.filter(name=self.caller.cluster).first()
+        return differences.not_ignored(self.caller.namespace, cluster, found)
+
     def _keep(self, planned: Plan, outcome: Outcome) -> None:
         """Keep the differences, and what is gone but could not be released, if the user may change the cluster's zones
         in this namespace.
@@ -107,11 +112,13 @@ class Sync:
 
 def report(sync: Sync, planned: Plan, outcome: Outcome | None = None) -> dict[str, Any]:
     """What is to do, or what was done, as JSON."""
+    left = sync.not_ignored(planned.differences)
     said: dict[str, Any] = {
         "cluster": sync.caller.cluster,
         "dry_run": outcome is None,
         "to_do": [described(change) for change in planned.to_do],
-        "differences": [described(change) for change in planned.differences],
+        "differences": [described(change) for change in left],
+        "ignored": len(planned.differences) - len(left),
         "problems": [{"subject": problem.subject, "why": problem.why} for problem in planned.problems],
         "failed": [{"change": described(one.change), "detail": one.detail} for one in (outcome or Outcome()).failed],
     }

@@ -13,6 +13,7 @@ from nautobot.users.models import Token
 
 from nautobot_pve_ipam.api import sync as endpoint
 from nautobot_pve_ipam.models import Allocation, Difference, PVECluster
+from nautobot_pve_ipam.services.settling import ignore
 from tests.pure.sync.pve import cluster, element, guest
 from tests.ui.users import logged_in
 
@@ -41,7 +42,7 @@ def test_a_dry_run_is_the_default_and_writes_nothing(ask):
     answer = ask()
     assert answer.status_code == 200
     body = answer.json()
-    assert set(body) == {"cluster", "dry_run", "to_do", "differences", "problems", "failed"}
+    assert set(body) == {"cluster", "dry_run", "to_do", "differences", "ignored", "problems", "failed"}
     assert (body["cluster"], body["dry_run"], body["failed"]) == ("dc1", True, [])
     assert ("zone", "office") in subjects(body["to_do"])
     assert not Prefix.objects.exists()
@@ -90,6 +91,19 @@ def test_differences_are_kept_with_their_evidence_but_not_by_a_dry_run(ask):
     assert Difference.objects.get(kind="conflict").evidence == found["evidence"]
     synced = PVECluster.objects.get()
     assert (synced.last_synced_by.username, synced.last_sync_result) == ("counter", "0 done, 0 not done, 1 differences")
+
+
+def test_what_was_ignored_is_counted_and_stays_quiet_until_it_changes(ask, admin):
+    ask(dry_run=False)
+    document = cluster()
+    guest(document, 104)["ipconfig0"] = "ip=10.9.9.9/24"
+    ask(document, dry_run=False)
+    ignore(Difference.objects.get(), "on purpose", user=admin)
+    body = ask(document).json()
+    assert (body["differences"], body["ignored"]) == ([], 1)
+    guest(document, 104)["name"] = "changed"
+    body = ask(document).json()
+    assert ([one["kind"] for one in body["differences"]], body["ignored"]) == (["conflict"], 0)
 
 
 def test_what_one_guest_or_zone_says_wrong_is_named_and_stops_nothing_else(ask):
