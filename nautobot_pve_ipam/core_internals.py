@@ -276,12 +276,12 @@ def _empty(relations: Iterable[tuple[Any, str]]) -> list[tuple[Any, str]]:
     parts = [_used_sql(place, *relation, len(ids)) for place, (relation, ids) in enumerate(keys.items())]
     with connection.cursor() as cursor:
         cursor.execute(" UNION ALL ".join(parts), [id_ for ids in keys.values() for id_ in ids])
-        used = set(cursor.fetchall())
+        used = {(place, str(id_)) for place, id_ in cursor.fetchall()}  # MariaDB has UUIDs as text in rows
     places = {relation: place for place, relation in enumerate(keys)}
     return [
         (thing, name)
         for thing, name in relations
-        if (places[type(thing), name], thing._meta.pk.get_db_prep_value(thing.pk, connection)) not in used
+        if (places[type(thing), name], str(thing._meta.pk.get_db_prep_value(thing.pk, connection))) not in used
     ]
 
 

@@ -53,8 +53,10 @@ class AroundRow(NamedTuple):
 
 
 def database_id(uuid: UUID) -> DatabaseID:
-    """A primary key in the form in which the database stores it."""
-    return Prefix._meta.pk.get_db_prep_value(uuid, connection)
+    """A primary key in the form in which rows have it, and in which the database takes it."""
+    value = Prefix._meta.pk.get_db_prep_value(uuid, connection)
+    # MariaDB has had a type for UUIDs since 10.7, whose values come as text.
+    return str(value) if connection.vendor == "mysql" else value
 
 
 def possible_networks(address: int, ip_version: int, longer_than: int = -1) -> set[int]:

@@ -15,7 +15,7 @@ from nautobot_pve_ipam.models import SDNSubnet
 from nautobot_pve_ipam.search import occupancy
 from nautobot_pve_ipam.search.intervals import addresses, to_text
 from nautobot_pve_ipam.search.search import Search
-from nautobot_pve_ipam.search.tables import prefixes_around
+from nautobot_pve_ipam.search.tables import around_and_in_use, database_id, prefixes_around
 from tests.mariadb.available import need_mariadb
 from tests.nightly import examples
 from tests.search.test_search_properties import COMPARED, Network, Scenario, free, parent_of, scenarios
@@ -109,3 +109,13 @@ def test_prefixes_and_ranges_around_an_address(tables):
         assert sorted(row.length for row in around) == lengths
         found = occupancy.dhcp_intervals([row.id for row in around], 4, V4 + host, V4 + host, "DHCP")
         assert [start - V4 for start, end in found if end >= V4 + host] == dhcp_starts
+
+
+def test_rows_have_the_ids_that_they_are_compared_with(tables):
+    """MariaDB has a type for UUIDs since 10.7, whose values come as text."""
+    namespace = Namespace(name="ids")
+    Namespace.objects.bulk_create([namespace])
+    prefix = Prefix(prefix="10.0.0.0/24", namespace=namespace, status_id=ANY)
+    Prefix.objects.bulk_create([prefix])
+    around, in_use = around_and_in_use(prefix, [(10 << 24) + 5])
+    assert ([row.id for row in around], in_use) == ([database_id(prefix.pk)], set())
