@@ -5,7 +5,7 @@ from rest_framework import serializers
 from rest_framework.response import Response
 
 from nautobot_pve_ipam.api.base import PVEIPAMView
-from nautobot_pve_ipam.api.requests import validated
+from nautobot_pve_ipam.api.requests import RequestSerializer, validated
 from nautobot_pve_ipam.api.serializers import DifferenceSerializer
 from nautobot_pve_ipam.choices import SettlementChoices
 from nautobot_pve_ipam.models import Difference
@@ -13,7 +13,7 @@ from nautobot_pve_ipam.services.lookups import visible
 from nautobot_pve_ipam.services.settling import settle
 
 
-class SettleSerializer(serializers.Serializer):
+class SettleSerializer(RequestSerializer):
     settlement = serializers.ChoiceField(SettlementChoices, help_text="One of those that the difference offers")
 
 

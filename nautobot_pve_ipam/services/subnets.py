@@ -39,7 +39,7 @@ from nautobot_pve_ipam.services.zones import (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SubnetFacts(VNetFacts):
     """What PVE says about a subnet, and about its vnet and zone.
 

@@ -26,7 +26,7 @@ class Unchanged(Enum):
 UNCHANGED: Final = Unchanged.UNCHANGED
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ZoneFacts:
     """What PVE says about a zone. UNCHANGED keeps a value, or the default in a new record."""
 
@@ -36,7 +36,7 @@ class ZoneFacts:
     zone_dhcp: str | Unchanged = UNCHANGED
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class VNetFacts(ZoneFacts):
     """What PVE says about a vnet, and about its zone."""
 

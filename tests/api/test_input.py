@@ -11,13 +11,15 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.contenttypes.models import ContentType
 from django.urls import resolve
+from django.utils import timezone
 from nautobot.extras.models import Role, Status, Tag
 from nautobot.ipam.models import IPAddress, IPAddressRange, Namespace, Prefix
 from nautobot.tenancy.models import Tenant
 
 from nautobot_pve_ipam.api import requests, urls
+from nautobot_pve_ipam.api.differences import SettleSerializer
 from nautobot_pve_ipam.api.next_free_ip import PreviewSerializer, QuerySerializer
-from nautobot_pve_ipam.models import Allocation, SDNSubnet, SDNVNet, SDNZone
+from nautobot_pve_ipam.models import Allocation, Difference, SDNSubnet, SDNVNet, SDNZone
 from tests.models import data
 from tests.ui.users import logged_in, permit
 
@@ -59,6 +61,7 @@ ENDPOINTS = [
     Endpoint("POST", "namespaces/pve/sync/", requests.SyncRequestSerializer, (("snapshot", SNAPSHOT),)),
     Endpoint("DELETE", IP, requests.ReleaseSerializer, in_query=True),
     Endpoint("DELETE", "namespaces/pve/subnets/10.0.1.0-24/", requests.SubnetRemovalSerializer, in_query=True),
+    Endpoint("POST", "differences/{difference}/settle/", SettleSerializer, (("settlement", "release"),)),
 ]
 every_endpoint = pytest.mark.parametrize("endpoint", ENDPOINTS, ids=str)
 WITH_BODY = [(end.method, end.path) for end in ENDPOINTS if not end.in_query] + [
@@ -72,12 +75,15 @@ WITH_BODY = [(end.method, end.path) for end in ENDPOINTS if not end.in_query] + 
 @pytest.fixture(scope="module")
 def ids(for_module):
     """A subnet with a range and a guest's address; the IDs that URLs name."""
-    Namespace.objects.create(name="pve")
+    namespace = Namespace.objects.create(name="pve")
     client = logged_in(get_user_model().objects.create_superuser("maker"))
     body = {**PVE, "dhcp_ranges": [{"start": "10.0.0.100", "end": "10.0.0.199"}]}
     assert client.put(f"{API}{SUBNET}", body, format="json").status_code == 201
     assert client.put(f"{API}{IP}", {"mac": MAC}, format="json").status_code == 201
-    return {"prefix": Prefix.objects.get().pk, "range": IPAddressRange.objects.get().pk}
+    ids = {"prefix": Prefix.objects.get().pk, "range": IPAddressRange.objects.get().pk}
+    seen = dict.fromkeys(("first_seen", "last_seen"), timezone.now())
+    gone = {"kind": "gone", "zone": "zone9", "evidence": "PVE has no zone zone9.", "settlements": ["release"]}
+    return {**ids, "difference": Difference.objects.create(namespace=namespace, **gone, **seen).pk}
 
 
 @pytest.fixture
@@ -338,9 +344,8 @@ MODELS = {prefix: viewset for prefix, viewset, _ in urls.router.registry}
 @pytest.mark.parametrize("prefix", MODELS)
 def test_null_and_empty_text_mean_not_set_for_models_too(api_client, prefix):
     """For each field that need not be given, whichever of the two the model stores."""
-    held = data.allocation(1)
+    data.difference(1)
     instance = MODELS[prefix].queryset.model.objects.first()
-    assert held is not None
     url = f"{API}{prefix}/{instance.pk}/"
     serializer = MODELS[prefix].serializer_class(context={"request": None, "depth": 0})
     optional = [name for name, field in serializer.fields.items() if not (field.read_only or field.required)]

@@ -26,7 +26,7 @@ def world(admin):
     space = data.namespace()
     for number, cluster in ((1, "alpha"), (2, "beta")):
         network = netaddr.IPNetwork(f"10.{number}.0.0/24")
-        put_subnet(space, network, SubnetFacts("zone1", "vnet1", cluster=cluster), user=admin)
+        put_subnet(space, network, SubnetFacts(zone="zone1", vnet="vnet1", cluster=cluster), user=admin)
     data.prefix(3)
     return space
 
@@ -139,7 +139,7 @@ def test_it_stays_with_whom_it_has_a_subnet_of(alpha, beta):
     put_subnet(
         alpha.namespace,
         netaddr.IPNetwork("10.1.0.0/24"),
-        SubnetFacts("zone1", "vnet1", cluster="beta"),
+        SubnetFacts(zone="zone1", vnet="vnet1", cluster="beta"),
         user=alpha.user,
     )
     with pytest.raises(AddressTaken):

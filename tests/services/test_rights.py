@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db
 
 NETWORK = netaddr.IPNetwork("10.1.0.0/24")
 MAC = "BC:24:11:00:00:01"
-FACTS = SubnetFacts("zone1", "vnet1", dhcp_ranges=[])
+FACTS = SubnetFacts(zone="zone1", vnet="vnet1", dhcp_ranges=[])
 
 
 @pytest.fixture
@@ -116,7 +116,9 @@ class TestAddresses:
     def test_put_of_a_shared_gateway_needs_what_any_put_needs(self, admin, user, subnet):
         ip, gateway = netaddr.IPAddress("10.1.0.254"), Guest(hostname="gw", is_gateway=True)
         put_address(Caller.in_subnet(admin, subnet), ip, gateway)
-        other, _created = put_subnet(data.namespace(), NETWORK, SubnetFacts("zone2", "vnet2", "be"), user=admin)
+        other, _created = put_subnet(
+            data.namespace(), NETWORK, SubnetFacts(zone="zone2", vnet="vnet2", cluster="be"), user=admin
+        )
         permit(user, Prefix, "view")
         permit(user, IPAddress, "add")
         with pytest.raises(Forbidden, match=r"ipam\.view_ipaddress"):
@@ -127,7 +129,7 @@ class TestAddresses:
     def test_the_hand_over_of_a_shared_gateway_needs_delete(self, admin, user, subnet):
         subnet.gateway = "10.1.0.254"
         subnet.validated_save()
-        shared = SubnetFacts("zone2", "vnet2", "be", gateway=netaddr.IPAddress(subnet.gateway))
+        shared = SubnetFacts(zone="zone2", vnet="vnet2", cluster="be", gateway=netaddr.IPAddress(subnet.gateway))
         put_subnet(data.namespace(), NETWORK, shared, user=admin)
         gateway = data.allocation(1, 254, subnet, is_gateway=True)
         permit(user, IPAddress, "view")
@@ -160,7 +162,7 @@ class TestSubnets:
     @pytest.mark.parametrize("missing", [SDNVNet, SDNSubnet, Prefix])
     def test_a_put_that_changes_nothing_needs_the_same_rights(self, user, subnet, missing):
         self.permit(user)
-        facts = SubnetFacts("zone1", "vnet1")
+        facts = SubnetFacts(zone="zone1", vnet="vnet1")
         assert put_subnet(data.namespace(), NETWORK, facts, user=user) == (subnet, False)
         revoke(user, missing)
         with pytest.raises(Forbidden, match=missing._meta.model_name):
@@ -168,7 +170,7 @@ class TestSubnets:
 
     def test_an_overlapping_subnet_is_not_named_without_view(self, user, subnet):
         self.permit(user)
-        facts, network = SubnetFacts("zone1", "vnet1"), netaddr.IPNetwork("10.1.0.0/25")
+        facts, network = SubnetFacts(zone="zone1", vnet="vnet1"), netaddr.IPNetwork("10.1.0.0/25")
         with pytest.raises(Conflict, match=r"overlaps 10\.1\.0\.0/24 of vnet zone1/vnet1 in namespace"):
             put_subnet(data.namespace(), network, facts, user=user)
         revoke(user, Prefix)

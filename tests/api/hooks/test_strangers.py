@@ -20,7 +20,7 @@ def of(admin):
     """Makes zone1 with 10.0.0.0/24 for a cluster, or for none."""
 
     def make(cluster):
-        put_subnet(data.namespace(), SUBNET, SubnetFacts("zone1", "vnet1", cluster=cluster), user=admin)
+        put_subnet(data.namespace(), SUBNET, SubnetFacts(zone="zone1", vnet="vnet1", cluster=cluster), user=admin)
 
     return make
 
