@@ -144,4 +144,4 @@ class TestHomePage:
         few = queries()
         for number in range(2, 6):
             data.allocation(number)
-        assert queries() == few == 4
+        assert queries() == few == 5
