@@ -99,6 +99,6 @@ def test_a_sync_is_documented_with_its_answers(schema):
         for status, answer in post["responses"].items()
     }
     assert answers == {
-        "200": {"cluster", "dry_run", "to_do", "differences", "problems", "applied", "failed"},
+        "200": {"cluster", "dry_run", "to_do", "differences", "ignored", "problems", "applied", "failed"},
         "202": {"job_result", "detail"},
     }
