@@ -54,11 +54,12 @@ class RequestSerializer(serializers.Serializer):
     """
 
     def get_fields(self):
-        # All fields are optional and most requests use three of twenty: copying the others costs more than this check.
+        # Most requests use three of twenty fields: copying the others costs more than this check.
         named = getattr(self, "initial_data", None)
         if not isinstance(named, dict):
             return super().get_fields()
-        return {name: copy.deepcopy(field) for name, field in declared_fields(type(self)).items() if name in named}
+        declared = declared_fields(type(self)).items()
+        return {name: copy.deepcopy(field) for name, field in declared if field.required or name in named}
 
     def to_internal_value(self, data):
         if isinstance(data, dict):

@@ -49,6 +49,11 @@ def test_a_dry_run_is_the_default_and_writes_nothing(ask):
     assert not PVECluster.objects.exists()
 
 
+def test_a_snapshot_is_needed(ask, api_client):
+    answer = api_client.post(URL, {}, format="json")
+    assert (answer.status_code, answer.json()["snapshot"]) == (400, ["This field is required."])
+
+
 def test_a_change_says_what_is_and_what_is_to_be_and_why(ask):
     change = next(one for one in ask().json()["to_do"] if one["subject"].endswith("10.1.0.100"))
     assert change == {
