@@ -51,6 +51,7 @@ def section(entry, key, kind):
 def node(live, tmp_path, monkeypatch, capsys):
     """A function that runs `pve-nautobot` on a node: its exit status and what it printed as JSON."""
     document, namespace = cluster(GUESTS, SUBNETS), f"node-{uuid.uuid4().hex[:8]}"
+    document["cluster"][0]["name"] = namespace  # that no other test has
     write(document, tmp_path)
     answers = {
         "/cluster/status": document["cluster"],
