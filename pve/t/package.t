@@ -6,7 +6,10 @@ use warnings;
 use File::Path qw(make_path);
 use File::Temp qw(tempdir);
 use FindBin qw($Bin);
+use lib "$Bin/lib";
 use Test::More;
+
+use Files qw(spew);
 
 # PVE's modules, for the test load by pve-nautobot-register
 $ENV{PERL5LIB} = "$Bin/lib";
@@ -18,15 +21,6 @@ my @lines = (
     "use PVE::Network::SDN::Ipams::NautobotPlugin;\n",
     "PVE::Network::SDN::Ipams::NautobotPlugin->register();\n",
 );
-
-sub spew {
-    my ($path, $content) = @_;
-
-    make_path($path =~ s!/[^/]*$!!r);
-    open(my $out, '>', $path) or die "cannot write $path: $!";
-    print $out $content;
-    close($out) or die "cannot write $path: $!";
-}
 
 # (output, success) of a command
 sub run {

@@ -6,7 +6,10 @@ use File::Copy qw(copy);
 use File::Path qw(make_path);
 use File::Temp qw(tempdir);
 use FindBin qw($Bin);
+use lib "$Bin/lib";
 use Test::More;
+
+use Files qw(spew slurp);
 
 # the file under test loads its modules from here
 $ENV{PERL5LIB} = "$Bin/lib";
@@ -51,21 +54,6 @@ sub node {
     copy("$Bin/../NautobotPlugin.pm", "$dir/PVE/Network/SDN/Ipams/") or die "no copy: $!";
     spew($file, $content) if defined($content);
     return ($dir, $file);
-}
-
-sub spew {
-    my ($path, $content) = @_;
-
-    open(my $out, '>', $path) or die "cannot write $path: $!";
-    print $out $content;
-    close($out) or die "cannot write $path: $!";
-}
-
-sub slurp {
-    my ($path) = @_;
-
-    open(my $in, '<', $path) or die "cannot read $path: $!";
-    return join('', <$in>);
 }
 
 # (exit code, output)

@@ -2,11 +2,13 @@
 use strict;
 use warnings;
 
-use File::Path qw(make_path);
 use File::Temp qw(tempdir);
 use FindBin qw($Bin);
+use lib "$Bin/lib";
 use JSON;
 use Test::More;
+
+use Files qw(spew slurp);
 
 my $dir = tempdir(CLEANUP => 1);
 my $cache = "$dir/mac-cache.json";
@@ -47,22 +49,6 @@ sub del_cache_mac_ip {
 
 1;
 TEXT
-
-sub spew {
-    my ($path, $content) = @_;
-
-    make_path($path =~ s!/[^/]*$!!r);
-    open(my $out, '>', $path) or die "cannot write $path: $!";
-    print $out $content;
-    close($out) or die "cannot write $path: $!";
-}
-
-sub slurp {
-    my ($path) = @_;
-
-    open(my $in, '<', $path) or die "cannot read $path: $!";
-    return join('', <$in>);
-}
 
 # (exit code, what it said of each entry, its messages)
 sub repair {
