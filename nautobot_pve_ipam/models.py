@@ -14,6 +14,7 @@ from nautobot.apps.constants import CHARFIELD_MAX_LENGTH
 from nautobot.apps.models import BaseModel, MACAddressCharField, PrimaryModel, StatusField, extras_features
 
 from nautobot_pve_ipam.choices import DifferenceKindChoices, DifferenceStateChoices, ZoneTypeChoices
+from nautobot_pve_ipam.subject import Subject
 
 VMID_MIN = 100
 VMID_MAX = 999_999_999
@@ -469,11 +470,13 @@ class Difference(PrimaryModel):
         return f"{self.get_kind_display()}: {self.subject}"
 
     @property
+    def about(self) -> Subject:
+        return Subject(self.zone, self.vnet, self.network, self.vmid or 0, str(self.mac or ""), str(self.ip or ""))
+
+    @property
     def subject(self) -> str:
         """What it is about, in words."""
-        place = "/".join(part for part in (self.zone, self.vnet) if part)
-        guest = f"guest {self.vmid}" if self.vmid else ""
-        return " ".join(str(part) for part in (place, self.network, guest, self.mac, self.ip) if part)
+        return str(self.about)
 
     def identify(self) -> str:
         """Its `identity`, which no other difference of the namespace has and which never changes."""

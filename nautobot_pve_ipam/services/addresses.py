@@ -14,6 +14,7 @@ from typing import Any
 import netaddr
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError
+from django.db.models import QuerySet
 from nautobot.ipam.models import IPAddress, Namespace, Prefix
 
 from nautobot_pve_ipam.core_internals import atomic
@@ -199,10 +200,9 @@ def _check_may_be_taken(subnet: SDNSubnet, holdings: Sequence[Holding], user: An
     for one in holdings:
         _check_usable(prefix, one.ip)
         if str(one.ip) in gateways:
-            raise AddressTaken(f"address {one.ip} is the gateway of subnet {prefix} in namespace {prefix.namespace}")
+            raise _is_gateway(one.ip, prefix, prefix.namespace)
         if (mac := one.guest.mac or "") in having:
-            address = named(user, having[mac], "an address")
-            raise Conflict(f"mac {mac} already holds {address} in {prefix.prefix}", field="mac")
+            raise _second_address(mac, having[mac], prefix, user)
 
 
 def _by_parent(prefix: Prefix, holdings: Iterable[Holding]) -> Iterable[list[Holding]]:
@@ -315,22 +315,27 @@ def _check_usable(prefix: Prefix, ip: netaddr.IPAddress) -> None:
 
 def address_in(namespace: Namespace, ip: netaddr.IPAddress) -> IPAddress | None:
     """The core address of a namespace, whatever its parent, with its allocation."""
-    found = IPAddress.objects.filter(parent__namespace=namespace, host=str(ip)).order_by()
-    related = ("status", "parent__namespace", "pve_allocation__subnet__vnet__zone__cluster")
-    return next(iter(found.select_related(*related)), None)
+    return next(iter(_with_allocations(namespace, host=str(ip))), None)
 
 
 def _addresses_in(namespace: Namespace, ips: Sequence[netaddr.IPAddress]) -> dict[str, IPAddress]:
     """What `address_in` finds, for many addresses."""
-    found = IPAddress.objects.filter(parent__namespace=namespace, host__in=[str(ip) for ip in ips]).order_by()
-    related = ("status", "parent__namespace", "pve_allocation__subnet__vnet__zone__cluster")
-    return {address.host: address for address in found.select_related(*related)}
+    return {address.host: address for address in _with_allocations(namespace, host__in=[str(ip) for ip in ips])}
+
+
+def _with_allocations(namespace: Namespace, **which: Any) -> QuerySet[IPAddress]:
+    found = IPAddress.objects.filter(parent__namespace=namespace, **which).order_by()
+    return found.select_related("status", "parent__namespace", "pve_allocation__subnet__vnet__zone__cluster")
 
 
 def _check_is_no_gateway(namespace: Namespace, ip: netaddr.IPAddress) -> None:
     around = tables.ids_around(namespace.pk, ip.version, int(ip))
     for record in SDNSubnet.objects.filter(prefix__in=around, gateway=str(ip)).select_related("prefix"):
-        raise AddressTaken(f"address {ip} is the gateway of subnet {record.prefix} in namespace {namespace}")
+        raise _is_gateway(ip, record.prefix, namespace)
+
+
+def _is_gateway(ip: netaddr.IPAddress, prefix: Prefix, namespace: Namespace) -> AddressTaken:
+    return AddressTaken(f"address {ip} is the gateway of subnet {prefix} in namespace {namespace}")
 
 
 def _hold_again(address: IPAddress, guest: Guest, caller: Caller) -> Held:
@@ -378,8 +383,11 @@ def holder(allocation: Allocation, user: Any) -> str:
 def _check_mac_is_free(caller: Caller, prefix: Prefix, ip: netaddr.IPAddress, mac: str) -> None:
     for held in caller.allocations_in(prefix, mac=mac, is_gateway=False):
         if held.ip_address.host != str(ip):
-            address = named(caller.user, held.ip_address, "an address")
-            raise Conflict(f"mac {mac} already holds {address} in {prefix.prefix}", field="mac")
+            raise _second_address(mac, held.ip_address, prefix, caller.user)
+
+
+def _second_address(mac: str, first: IPAddress, prefix: Prefix, user: Any) -> Conflict:
+    return Conflict(f"mac {mac} already holds {named(user, first, 'an address')} in {prefix.prefix}", field="mac")
 
 
 def _adopt(address: IPAddress, guest: Guest, caller: Caller, adopt: bool) -> Held:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from django.db import connection
 from django.db.models import Q
@@ -15,6 +15,7 @@ from nautobot.ipam.models import Namespace
 from nautobot_pve_ipam.choices import DifferenceKindChoices, DifferenceStateChoices
 from nautobot_pve_ipam.models import Difference, PVECluster
 from nautobot_pve_ipam.services.locks import Locks, locked_transaction
+from nautobot_pve_ipam.subject import Subject
 
 #: Rows in one statement, whose length databases limit.
 BATCH = 1000
@@ -30,34 +31,6 @@ UPDATED = (
     "reason",
     "last_updated",
 )
-
-
-class About(NamedTuple):
-    """What a difference is about: the names and values of a sync's `Subject`."""
-
-    zone: str = ""
-    vnet: str = ""
-    network: str = ""
-    vmid: int = 0
-    mac: str = ""
-    ip: str = ""
-
-
-class Subject(Protocol):
-    """A sync's `Subject`."""
-
-    @property
-    def zone(self) -> str: ...
-    @property
-    def vnet(self) -> str: ...
-    @property
-    def network(self) -> str: ...
-    @property
-    def vmid(self) -> int: ...
-    @property
-    def mac(self) -> str: ...
-    @property
-    def ip(self) -> str: ...
 
 
 class Found(Protocol):
@@ -91,12 +64,12 @@ def keep(
     later of when the snapshot was taken and when it arrived. Up to BATCH differences take the same number of queries.
     """
     rows: dict[str, Difference] = {}
-    missing: set[About] = set()
+    missing: set[Subject] = set()
     for change in found:
         row = _row(namespace, cluster, change, at)
         rows[row.identify()] = row
         if row.kind in (DifferenceKindChoices.GONE, DifferenceKindChoices.STALE):
-            missing.add(_about(row))
+            missing.add(change.subject)
     with locked_transaction() as locks:
         lock(namespace, cluster, locks)
         own = Difference.objects.filter(namespace=namespace, cluster=cluster).order_by()
@@ -104,7 +77,7 @@ def keep(
         for kept in own.filter(~Q(state=DifferenceStateChoices.SETTLED) | Q(identity__in=list(rows))):
             if kept.identity in rows:
                 _continue(kept, rows[kept.identity])
-            elif complete or (kept.kind == DifferenceKindChoices.GONE and _about(kept) not in missing):
+            elif complete or (kept.kind == DifferenceKindChoices.GONE and kept.about not in missing):
                 over.append(kept.pk)
         Difference.objects.bulk_create(
             rows.values(),
@@ -134,13 +107,13 @@ def lock(namespace: Namespace, cluster: PVECluster | None, locks: Locks) -> None
     locks.wait("differences", namespace.pk, cluster.pk if cluster else None)
 
 
-def gone_since(namespace: Namespace) -> dict[tuple[str | None, About], datetime]:
+def gone_since(namespace: Namespace) -> dict[tuple[str | None, Subject], datetime]:
     """Since when what is gone has been known to be: by the name of its cluster (None: a PVE that names none) and what
     it is.
     """
     gone = Difference.objects.filter(namespace=namespace, kind=DifferenceKindChoices.GONE).order_by()
     known = gone.exclude(state=DifferenceStateChoices.SETTLED).select_related("cluster")
-    return {(one.cluster and one.cluster.name, _about(one)): one.first_seen for one in known}
+    return {(one.cluster and one.cluster.name, one.about): one.first_seen for one in known}
 
 
 def note_sync(cluster: PVECluster, *, user: Any, result: str, at: datetime) -> None:
@@ -169,14 +142,8 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-def _about(subject: Any) -> About:
-    """Of a sync's subject, or of a difference."""
-    mac, ip = str(subject.mac or ""), str(subject.ip or "")
-    return About(subject.zone, subject.vnet, subject.network, subject.vmid or 0, mac, ip)
-
-
 def _row(namespace: Namespace, cluster: PVECluster | None, change: Found, at: datetime) -> Difference:
-    about = _about(change.subject)
+    about = change.subject
     return Difference(
         namespace=namespace,
         cluster=cluster,

@@ -20,6 +20,7 @@ from nautobot.ipam.models import Prefix
 from nautobot_pve_ipam.core_internals import atomic, log_afresh
 from nautobot_pve_ipam.errors import Missing, PVEIPAMError, Unavailable, rejection
 from nautobot_pve_ipam.models import SDNSubnet, SDNVNet, SDNZone
+from nautobot_pve_ipam.services import differences
 from nautobot_pve_ipam.services.addresses import Holding, locked_addresses, put_addresses, release_addresses
 from nautobot_pve_ipam.services.allocation import Guest
 from nautobot_pve_ipam.services.callers import Caller
@@ -217,7 +218,7 @@ class _Applying:
 
     def _did_addresses(self, network: Network, changes: Sequence[Change], locks: Locks) -> set[Change]:
         """Do those of the changes that still hold."""
-        gone = known.gone_since(self._caller) if any(map(_hands_over, changes)) else {}
+        gone = differences.gone_since(self._namespace) if any(map(_hands_over, changes)) else {}
         ips = {fact.ip for one in changes if isinstance(fact := one.after or one.before, KnownAddress)}
         now = {address.ip: address for address in known.addresses_at(self._caller, gone, ips)}
         valid = {change for change in changes if _still_holds(change, now)}

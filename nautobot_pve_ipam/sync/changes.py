@@ -12,6 +12,7 @@ from enum import Enum
 from itertools import groupby
 from typing import NamedTuple
 
+from nautobot_pve_ipam.subject import Subject
 from nautobot_pve_ipam.sync.snapshot import Cached, IPAddress, Network, Problem, Range
 
 #: Addresses that one step writes at most: it is one transaction.
@@ -161,29 +162,9 @@ class Options:
     grace: timedelta = timedelta(hours=24)
 
 
-@dataclass(frozen=True, order=True)
-class Subject:
-    """What a change is about. Together with the cluster and the kind it identifies a difference from run to run.
-
-    Addresses have no zone and vnet here: their subnet may move to other ones.
-    """
-
-    zone: str = ""
-    vnet: str = ""
-    network: str = ""
-    vmid: int = 0
-    mac: str = ""
-    ip: str = ""
-
-    @classmethod
-    def of(cls, address: KnownAddress) -> Subject:
-        """An address as the subject of a change."""
-        return cls("", "", str(address.network or ""), address.vmid or 0, address.mac, str(address.ip))
-
-    def __str__(self) -> str:
-        place = "/".join(part for part in (self.zone, self.vnet) if part)
-        guest = f"guest {self.vmid}" if self.vmid else ""
-        return " ".join(part for part in (place, self.network, guest, self.mac, self.ip) if part)
+def subject_of(address: KnownAddress) -> Subject:
+    """An address as the subject of a change."""
+    return Subject("", "", str(address.network or ""), address.vmid or 0, address.mac, str(address.ip))
 
 
 @dataclass(frozen=True)

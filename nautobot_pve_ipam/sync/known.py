@@ -24,13 +24,14 @@ from nautobot_pve_ipam.core_internals import is_unrestricted
 from nautobot_pve_ipam.models import Allocation, SDNDHCPRange, SDNSubnet, SDNVNet, SDNZone
 from nautobot_pve_ipam.services import differences
 from nautobot_pve_ipam.services.callers import Caller
+from nautobot_pve_ipam.subject import Subject
 from nautobot_pve_ipam.sync.changes import (
     Known,
     KnownAddress,
     KnownSubnet,
     KnownVNet,
     KnownZone,
-    Subject,
+    subject_of,
 )
 from nautobot_pve_ipam.sync.snapshot import IPAddress, Network, Range, Snapshot
 
@@ -46,7 +47,7 @@ GoneSince = dict[tuple[str | None, Subject], datetime]
 
 def read(caller: Caller, snapshot: Snapshot) -> Known:
     """What the caller's namespace has, as far as the caller's plan for that snapshot depends on it."""
-    since = gone_since(caller)
+    since = differences.gone_since(caller.namespace)
     own = caller.subnets()
     held = {one.ip: one for one in _addresses(caller, since, pve_allocation__subnet__in=own)}
     held |= {one.ip: one for one in addresses_at(caller, since, snapshot.addresses())}
@@ -63,12 +64,6 @@ def read(caller: Caller, snapshot: Snapshot) -> Known:
             own,
         ),
     )
-
-
-def gone_since(caller: Caller) -> GoneSince:
-    """Since when something of the namespace has been gone, whosever it is."""
-    found = differences.gone_since(caller.namespace)
-    return {(cluster, Subject(*about)): since for (cluster, about), since in found.items()}
 
 
 def zones(caller: Caller, gone: GoneSince, **which: Any) -> Iterator[KnownZone]:
@@ -177,7 +172,7 @@ def _addresses(caller: Caller, gone: GoneSince, **which: Any) -> Iterator[KnownA
     rows = _with_visibility(found, CoreAddress, "pk", caller.user).order_by(F("pve_allocation").asc(nulls_first=True))
     for values in rows.values_list(*_COLUMNS).iterator(CHUNK):
         known = _address(_Row(*values))
-        since = gone.get((known.cluster, Subject.of(known))) if gone else None
+        since = gone.get((known.cluster, subject_of(known))) if gone else None
         yield replace(known, gone_since=since) if since else known
 
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import fields, replace
+from functools import partialmethod
 from typing import NamedTuple
 
+from nautobot_pve_ipam.subject import Subject
 from nautobot_pve_ipam.sync.changes import (
     Change,
     Fact,
@@ -24,8 +26,8 @@ from nautobot_pve_ipam.sync.changes import (
     Options,
     Plan,
     Settlement,
-    Subject,
     order,
+    subject_of,
 )
 from nautobot_pve_ipam.sync.snapshot import (
     ZONE_TYPES,
@@ -147,16 +149,7 @@ class _Planner:
             (kind, subject), Change(kind, subject, before, after, f"{evidence}.", is_due, settlements)
         )
 
-    def _differ(
-        self,
-        kind: Kind,
-        subject: Subject,
-        before: Fact | None,
-        after: Fact | None,
-        evidence: str,
-        *settlements: Settlement,
-    ) -> None:
-        self._add(kind, subject, before, after, evidence, *settlements, is_due=False)
+    _differ = partialmethod(_add, is_due=False)
 
     def _problem(self, subject: str, why: str) -> None:
         self._problems.add(Problem(subject, why))
@@ -255,7 +248,7 @@ class _Planner:
                 lease.ip, True, self._cluster, zone.name, vnets[0], lease.network, lease.mac, lease.vmid, lease.hostname
             )
             why = f"{source} has {lease.ip} for {whose}, but {vnets[0]} has no such device"
-            self._differ(Kind.STALE, Subject.of(after), None, after, why)
+            self._differ(Kind.STALE, subject_of(after), None, after, why)
 
     # What is no longer in PVE
 
@@ -295,9 +288,9 @@ class _Planner:
             return
         why = self._gateway_left(address) if address.is_gateway else self._guest_left(address)
         if why and (address.is_gateway or address.vmid):
-            self._leave(Subject.of(address), address, why)
+            self._leave(subject_of(address), address, why)
         elif why:
-            self._differ(Kind.STALE, Subject.of(address), address, None, why, Settlement.RELEASE)
+            self._differ(Kind.STALE, subject_of(address), address, None, why, Settlement.RELEASE)
 
     def _gateway_left(self, address: KnownAddress) -> str:
         """What says that it is no gateway any more; "" if nothing does. That of a subnet that is gone goes with it."""
@@ -468,12 +461,12 @@ class _Planner:
             self._take(holder, replace(after, adopted=True), why)
         elif not (holder.allocated and holder.is_gateway and holder.network in (None, subnet.network)):
             adopt = () if holder.allocated else (Settlement.ADOPT,)
-            self._differ(Kind.CONFLICT, Subject.of(after), holder, after, f"{why}, but {holder} has it", *adopt)
+            self._differ(Kind.CONFLICT, subject_of(after), holder, after, f"{why}, but {holder} has it", *adopt)
             return subnet.gateway
         return ip
 
     def _take(self, before: KnownAddress | None, after: KnownAddress, why: str, kind: Kind = Kind.ADDRESS) -> None:
-        self._add(kind, Subject.of(after), before, after, why)
+        self._add(kind, subject_of(after), before, after, why)
         self._hold(after)
 
     # Addresses of guests
@@ -526,7 +519,7 @@ class _Planner:
     def _conflict(
         self, claim: _Claim, before: KnownAddress | None, after: KnownAddress, why: str, *settlements: Settlement
     ) -> None:
-        self._differ(Kind.CONFLICT, Subject.of(after), before, after, f"{claim.sentence}, but {why}", *settlements)
+        self._differ(Kind.CONFLICT, subject_of(after), before, after, f"{claim.sentence}, but {why}", *settlements)
 
     def _plan_outside(self, claim: _Claim) -> None:
         """No subnet of the vnet has the address, as far as is known. The cache is keyed by MAC alone: see there."""
@@ -594,7 +587,7 @@ class _Planner:
         if other and (holder.mac, holder.network) != (after.mac, after.network):
             self._conflict(claim, other, after, f"Nautobot has {other.ip} for that MAC in {other.network}")
         elif after != holder:
-            self._add(Kind.ALLOCATION, Subject.of(after), holder, after, f"{claim.sentence}: {_told(holder, after)}")
+            self._add(Kind.ALLOCATION, subject_of(after), holder, after, f"{claim.sentence}: {_told(holder, after)}")
             self._hold(after)
 
     def _plan_facts(self) -> None:

@@ -78,15 +78,18 @@ class Sync:
 
     def not_ignored(self, found: Sequence[Change]) -> list[Change]:
         """Those of the differences that nobody has ignored as they are."""
-        cluster = PVECluster.objects.filter(name=self.caller.cluster).first()
-        return differences.not_ignored(self.caller.namespace, cluster, found)
+        return differences.not_ignored(self.caller.namespace, self._cluster(), found)
+
+    def _cluster(self) -> PVECluster | None:
+        """The caller's cluster, which the first sync makes."""
+        return PVECluster.objects.filter(name=self.caller.cluster).first()
 
     def _keep(self, planned: Plan, outcome: Outcome) -> None:
         """Keep the differences, and what is gone but could not be released, if the user may change the cluster's zones
         in this namespace.
         """
         caller, options = self.caller, self.options
-        cluster = PVECluster.objects.filter(name=caller.cluster).first()
+        cluster = self._cluster()
         own = SDNZone.objects.filter(namespace=caller.namespace, cluster=cluster)
         if (caller.cluster and not cluster) or not own.restrict(caller.user, "change").exists():
             return

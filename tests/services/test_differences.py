@@ -8,7 +8,8 @@ import pytest
 from nautobot_pve_ipam.choices import DifferenceKindChoices, SettlementChoices
 from nautobot_pve_ipam.models import Difference
 from nautobot_pve_ipam.services.differences import gone_since, keep, note_sync, plain
-from nautobot_pve_ipam.sync.changes import Change, Kind, KnownAddress, KnownSubnet, Settlement, Subject
+from nautobot_pve_ipam.subject import Subject
+from nautobot_pve_ipam.sync.changes import Change, Kind, KnownAddress, KnownSubnet, Settlement
 from tests.models import data
 
 pytestmark = pytest.mark.django_db
