@@ -82,7 +82,8 @@ def measure(
         code = f"from benchmarks import profiling; profiling.print_stages({plan.repetitions // 2})"
         results: dict[str, Any] = {"stages": json.loads(run_python(web.environment, code).splitlines()[-1])}
         say("a whole cluster")
-        code = f"from benchmarks import syncs; syncs.print_figures({plan.guests}, {plan.subnets}, {plan.guests // 200})"
+        changes = max(1, plan.guests // 200)
+        code = f"from benchmarks import syncs; syncs.print_figures({plan.guests}, {plan.subnets}, {changes})"
         results["sync"] = json.loads(run_python(web.environment, code).splitlines()[-1])
         say("filling prefixes")
         filler = Filler(server, connection)
