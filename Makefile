@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
+EXTRAS ?= dev
 DOCS := nautobot_pve_ipam/docs
 HTML := $(DOCS)/index.html
 # Two processes, each with servers and a database of its own. For one: make test ARGS='-n 0'.
@@ -92,5 +93,5 @@ $(READY): pyproject.toml $(CONSTRAINTS) pve/pve_nautobot/__init__.py
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
 	  { echo "Python's venv module is missing: install the package python3-venv (apt-get install python3-venv)."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(INSTALL) '.[dev]'
+	$(INSTALL) '.[$(EXTRAS)]'
 	@touch $@

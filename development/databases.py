@@ -129,7 +129,7 @@ def _clone_template(server: "psycopg2.extensions.connection", server_url: str, n
         app_template = f"{PREFIX}_app_{app_key(core)}"
         if not _databases(server, app_template):
             if not _databases(server, core_template):
-                print("Migrating an empty database to Nautobot: some minutes, once for this version.", flush=True)
+                print("Migrating an empty database to Nautobot: two minutes, once for this version.", flush=True)
                 _build(server, server_url, core_template, plugins="")
             print("Migrating it to the App.", flush=True)
             _build(server, server_url, app_template, source=core_template, plugins=APP)
