@@ -11,7 +11,6 @@ prefixes are lowered once, after the commit. A prefix that is moved takes its zo
 May import services, search, models and core_internals.
 """
 
-from django.core.exceptions import ValidationError
 from django.db.models import ProtectedError
 from django.db.models.signals import post_delete, post_save, pre_delete, pre_save
 from django.utils import timezone
@@ -19,7 +18,6 @@ from nautobot.apps.config import get_app_settings_or_config
 from nautobot.ipam.models import IPAddress, IPAddressRange, Prefix
 
 from nautobot_pve_ipam.core_internals import value_before_save
-from nautobot_pve_ipam.errors import LateRefusal
 from nautobot_pve_ipam.models import SDNSubnet
 from nautobot_pve_ipam.search import freed
 from nautobot_pve_ipam.search.occupancy import territory_id
@@ -108,21 +106,14 @@ def _prefix_goes(sender, instance, **kwargs):
 def _range_changes(sender, instance, raw=False, **kwargs):
     if instance.is_exclusive and not raw:
         change_prefixes([territory_id(instance.parent)])
-        _clean_again(instance)  # an address may have been allocated in the range since
+        with core_edits.late_refusals():
+            instance.clean()  # an address may have been allocated in the range since
 
 
 def _subnet_changes(sender, instance, raw=False, **kwargs):
     _gateway_freed(sender, instance, kept=instance.gateway)
-    if instance.gateway and not raw:
-        change_prefixes([territory_id(instance.prefix)])
-        _clean_again(instance)  # the gateway's address may have been allocated since
-
-
-def _clean_again(instance):
-    try:
-        instance.clean()
-    except ValidationError as error:
-        raise LateRefusal(error) from error
+    if not raw:
+        core_edits.check_subnet_again(instance)
 
 
 def _gateway_freed(sender, instance, kept=None, **kwargs):

@@ -1,10 +1,13 @@
-"""Edits of core's objects that concern PVE's records: the records follow, or the edit is refused with a sentence.
+"""Edits of core's objects and of PVE's records that concern each other: the records follow, or the edit is refused
+with a sentence.
 
 A zone belongs to one namespace, and so do all its subnets with their addresses and ranges; whatever would tear them
 apart is refused. The checks raise Django's ValidationError. They cost nothing for objects that are new or whose place
 is unchanged, and few queries for those that PVE does not use. May import search, models and core_internals.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import netaddr
@@ -14,10 +17,10 @@ from nautobot.ipam.models import IPAddress, IPAddressRange, Prefix
 
 from nautobot_pve_ipam.core_internals import value_before_save
 from nautobot_pve_ipam.errors import InvalidRequest, LateRefusal
-from nautobot_pve_ipam.models import Allocation, SDNDHCPRange, SDNSubnet, SDNZone, range_within
+from nautobot_pve_ipam.models import Allocation, SDNDHCPRange, SDNSubnet, SDNVNet, SDNZone, range_within
 from nautobot_pve_ipam.search.intervals import to_text
-from nautobot_pve_ipam.search.occupancy import usable_span
-from nautobot_pve_ipam.services.locks import change_namespaces
+from nautobot_pve_ipam.search.occupancy import territory_id, usable_span
+from nautobot_pve_ipam.services.locks import change_namespaces, change_prefixes
 from nautobot_pve_ipam.services.subnets import check_gateway
 
 
@@ -39,10 +42,41 @@ def check_prefix_again(prefix: Prefix) -> None:
     """
     if not _is_taken_along(prefix):
         change_namespaces({value_before_save(prefix, "namespace_id"), prefix.namespace_id})
-        try:
+        with late_refusals():
             check_prefix(prefix)
-        except ValidationError as error:
-            raise LateRefusal(error) from error
+
+
+def check_subnet_again(record: SDNSubnet) -> None:
+    """Check a subnet once more, just before it is saved: nobody moves or resizes its prefix, or hands out its gateway,
+    from now on. Raises LateRefusal.
+    """
+    known = SDNSubnet.objects.filter(pk=record.pk, vnet=record.vnet_id, prefix=record.prefix_id)
+    is_placed = not known.exists()
+    with late_refusals():
+        if is_placed:
+            change_namespaces({record.prefix.namespace_id})
+            record.vnet, record.prefix = _as_they_are(record)
+        if record.gateway:
+            change_prefixes([territory_id(record.prefix)])
+        if is_placed or record.gateway:
+            record.clean()
+
+
+def _as_they_are(record: SDNSubnet) -> tuple[SDNVNet, Prefix]:
+    vnet = SDNVNet.objects.select_related("zone__namespace").filter(pk=record.vnet_id).first()
+    prefix = Prefix.objects.select_related("namespace").filter(pk=record.prefix_id).first()
+    if vnet is None or prefix is None:
+        raise ValidationError(f"Subnet {record} cannot be saved: its vnet or its prefix was just deleted.")
+    return vnet, prefix
+
+
+@contextmanager
+def late_refusals() -> Iterator[None]:
+    """What does not validate just before it is saved is refused as that: a LateRefusal."""
+    try:
+        yield
+    except ValidationError as error:
+        raise LateRefusal(error) from error
 
 
 def _is_taken_along(prefix: Prefix) -> bool:
