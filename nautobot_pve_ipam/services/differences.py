@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
 from django.db import connection
@@ -19,6 +19,8 @@ from nautobot_pve_ipam.subject import Subject
 
 #: Rows in one statement, whose length databases limit.
 BATCH = 1000
+#: How long a difference is kept that was settled, from when it was last seen: as long as Nautobot keeps a change.
+SETTLED_KEPT = timedelta(days=90)
 #: What a sync changes of a difference.
 UPDATED = (
     "before",
@@ -60,8 +62,8 @@ def keep(
     released. `cluster` is None for a PVE that names none.
 
     What is new is open, and what was ignored is so until it changes. `complete`: the snapshot said everything, so what
-    it does not have any more is settled; what was gone is settled even otherwise, unless it is missing still. `at`: the
-    later of when the snapshot was taken and when it arrived. Up to BATCH differences take the same number of queries.
+    it does not have any more is settled; what was gone is settled even otherwise, unless it is missing still. What has
+    been settled for SETTLED_KEPT is deleted. `at`: the later of when the snapshot was taken and when it arrived. Up to BATCH differences take the same number of queries.
     """
     rows: dict[str, Difference] = {}
     missing: set[Subject] = set()
@@ -87,6 +89,7 @@ def keep(
             update_fields=UPDATED,
         )
         own.filter(pk__in=over).update(state=DifferenceStateChoices.SETTLED, last_updated=timezone.now())
+        own.filter(state=DifferenceStateChoices.SETTLED, last_seen__lt=at - SETTLED_KEPT).delete()
 
 
 def not_ignored(namespace: Namespace, cluster: PVECluster | None, found: Sequence[AnyFound]) -> list[AnyFound]:

@@ -215,8 +215,8 @@ class _Reading:
         ipams = dict(self._each("ipam", self._part("ipams", list), ("ipam",), _ipam))
         zones = _by_name(self._each("zone", self._part("zones", list), ("zone",), lambda entry: _zone(entry, ipams)))
         vnets = _by_name(self._each("vnet", self._part("vnets", list), ("vnet",), lambda entry: _vnet(entry, zones)))
-        subnets = self._each(
-            "subnet", self._part("subnets", list), ("subnet",), lambda entry: self._subnet(entry, vnets)
+        subnets = self._each_once(
+            self._each("subnet", self._part("subnets", list), ("subnet",), lambda entry: self._subnet(entry, vnets))
         )
         sdn_incomplete = self._sdn_incomplete()
         homes = self._homes()
@@ -287,6 +287,15 @@ class _Reading:
         except _Wrong as wrong:
             self._problems.add(Problem(f"subnet {name}", str(wrong)))
             return Subnet(zone, vnet, network, unclear=str(wrong))
+
+    def _each_once(self, subnets: Sequence[Subnet]) -> list[Subnet]:
+        """Those that a zone has once: PVE takes the ID as it is written, and IPv6 can be written in many ways."""
+        times = Counter((one.zone, one.network) for one in subnets)
+        for (zone, network), count in times.items():
+            if count > 1:
+                name = f"subnet {zone}-{network.network_address}-{network.prefixlen}"
+                self._problems.add(Problem(name, f"is there {count} times, written in different ways"))
+        return [one for one in subnets if times[one.zone, one.network] == 1]
 
     def _sdn_incomplete(self) -> str:
         sentences = map(str, sorted(self._problems))

@@ -7,7 +7,7 @@ import pytest
 
 from nautobot_pve_ipam.choices import DifferenceKindChoices, SettlementChoices
 from nautobot_pve_ipam.models import Difference
-from nautobot_pve_ipam.services.differences import gone_since, keep, note_sync, plain
+from nautobot_pve_ipam.services.differences import SETTLED_KEPT, gone_since, keep, note_sync, plain
 from nautobot_pve_ipam.subject import Subject
 from nautobot_pve_ipam.sync.changes import Change, Kind, KnownAddress, KnownSubnet, Settlement
 from tests.models import data
@@ -59,7 +59,6 @@ def kept(**which):
 
 
 def states():
-
     return sorted(Difference.objects.values_list("kind", "ip", "state"))
 
 
@@ -117,6 +116,14 @@ def test_a_complete_run_settles_what_it_does_not_find(sync):
     assert states() == [("conflict", "10.0.0.5", "settled"), ("conflict", "10.0.0.6", "open")]
     sync(conflict(5), conflict(6), at=NEXT + timedelta(hours=1))
     assert kept(ip="10.0.0.5").first_seen == NEXT + timedelta(hours=1)
+
+
+def test_what_has_been_settled_for_long_is_forgotten(sync):
+    sync(conflict(5), conflict(6), at=FIRST)
+    sync(conflict(6), at=FIRST + SETTLED_KEPT)
+    assert [state for _, _, state in states()] == ["settled", "open"]
+    sync(conflict(6), at=FIRST + SETTLED_KEPT + timedelta(seconds=1))
+    assert [state for _, _, state in states()] == ["open"]
 
 
 def test_a_run_settles_nothing_of_another_cluster(sync):

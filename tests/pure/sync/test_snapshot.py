@@ -151,6 +151,20 @@ WRONG = [
 ]
 
 
+def test_one_subnet_written_in_two_ways_is_none():
+    document = cluster()
+    entry = element(document, "subnets", vnet="off2")
+    entry["subnet"] = "office-fd00:1::-64"
+    document["subnets"].append({**entry, "subnet": "office-fd00:1:0::-64"})
+    for one in document["subnets"][-1], entry:
+        one.pop("gateway", None)
+        one.pop("dhcp-range", None)
+    assert problems(document)["subnet office-fd00:1::-64"] == "is there 2 times, written in different ways"
+    snapshot = parse(document)
+    assert "fd00:1::/64" not in {str(one.network) for one in snapshot.subnets}
+    assert snapshot.sdn_incomplete
+
+
 @pytest.mark.parametrize(("part", "keys", "change", "subject", "why"), WRONG)
 def test_an_element_that_is_wrong_is_named_and_stops_nothing_else(part, keys, change, subject, why):
     document = cluster()
