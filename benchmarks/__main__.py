@@ -102,7 +102,7 @@ def measure(
         both = measures.contest(filler, "two_servers", 32)
         filler.settle()
         say("warming up")
-        measures.warm_up(pool, [server], warm)
+        measures.warm_up(pool, [server], warm, plan)
 
         say("temporary pools")
         pools = {case.name: methods.temporary_pools(server, case.subnet, fill.used) for fill, case in fills}
@@ -123,7 +123,7 @@ def measure(
             results["parallel"][contest.name] = measures.many_at_once(pool, [server], contest, plan)
         with nautobot_web(database_url, WORKERS) as second:
             servers = [server, Server(second.url, token, taking_over.url)]
-            measures.warm_up(pool, servers, warm)
+            measures.warm_up(pool, servers, warm, plan)
             say("in parallel: two web servers")
             results["two_servers"] = measures.many_at_once(pool, servers, both, plan)
 

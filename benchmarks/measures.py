@@ -18,7 +18,6 @@ PLAIN_PER_BULK = 8
 CONTEST_PREFIX_LENGTH = 16
 CONTEST_USED = 1_000
 WARM_UP_CLIENTS = 8
-WARM_UP_REQUESTS = 4
 #: Nautobot's cheapest calls that refuse whoever has no token; the faster one is what counts.
 CHEAP_CALLS = ("/api/", "/api/users/config/")
 
@@ -84,10 +83,10 @@ def _without_core(repetitions: int) -> dict[str, int]:
     return {"plain": repetitions, "served": repetitions, "ours": repetitions, "ours_mac": repetitions}
 
 
-def warm_up(clients: Clients, servers: list[Server], subnets: list[Subnet]) -> None:
+def warm_up(clients: Clients, servers: list[Server], subnets: list[Subnet], plan: Plan) -> None:
     """Let every worker load what it loads at its first request of each kind."""
     for subnet, method in itertools.product(subnets, METHODS.values()):
-        requests = [[method(subnet) for _ in range(WARM_UP_REQUESTS)] for _ in range(WARM_UP_CLIENTS * len(servers))]
+        requests = [[method(subnet) for _ in range(plan.warm_up)] for _ in range(WARM_UP_CLIENTS * len(servers))]
         clients.run(servers, requests)
 
 

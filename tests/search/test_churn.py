@@ -216,7 +216,7 @@ def test_always_the_lowest_free_address(admin, monkeypatch):
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=examples(20, 300),
+            max_examples=examples(10, 300),
             stateful_step_count=30,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -12,13 +12,14 @@ from development.databases import connect
 from nautobot_pve_ipam.search.intervals import addresses, to_text
 from nautobot_pve_ipam.search.occupancy import PAGE
 from nautobot_pve_ipam.search.search import Search
+from tests.nightly import examples
 from tests.search import shapes
 from tests.search.fill import Ground, settle
 from tests.search.plans import rows_read, steps
 
 pytestmark = pytest.mark.django_db
 
-SIZES = (0, 1000, 20000)
+SIZES = (0, 1000, examples(5_000, 20_000))
 #: Rows that one query may examine: a page of children or addresses, and some duplicates in other namespaces.
 ROWS = 4 * PAGE
 TWINS = 3
@@ -79,7 +80,7 @@ def crowded(request, committed):
     for number in range(TWINS):
         shape(Ground(f"the same in another namespace {number}"), 2000)
     shapes.elsewhere(Ground("another namespace"))
-    search = shape(Ground(shape.__name__), 20000)
+    search = shape(Ground(shape.__name__), SIZES[-1])
     settle()
     with committed():
         lowest(search)

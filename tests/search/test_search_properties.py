@@ -235,7 +235,7 @@ SUBNET = Network(V4, 24, 4, "network")
 
 
 @settings(
-    max_examples=examples(150, 2000),
+    max_examples=examples(75, 2000),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )

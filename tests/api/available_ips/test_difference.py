@@ -281,7 +281,7 @@ def test_requests(clients, case):
 
 
 @settings(
-    max_examples=examples(80, 2000),
+    max_examples=examples(40, 2000),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(scenarios().map(of_core_alone))

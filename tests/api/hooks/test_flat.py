@@ -15,7 +15,7 @@ from tests.search.plans import statements
 pytestmark = pytest.mark.django_db
 
 #: Subnets and allocations.
-SMALL, LARGE = (1, 100), (200, examples(5_000, 50_000))
+SMALL, LARGE = (1, 100), (200, examples(2_000, 50_000))
 #: Rows that one statement of the App may read, entries of indexes included: one page of a search, and some.
 ROWS = 100
 API = "/api/plugins/pve-ipam"
