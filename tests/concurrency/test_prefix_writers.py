@@ -286,14 +286,14 @@ def test_pve_makes_a_subnet_of_a_prefix_that_an_admin_moves_or_resizes(live, cha
 @pytest.mark.parametrize("change", ["namespace", "prefix"])
 def test_somebody_makes_a_subnet_of_a_prefix_that_another_admin_moves_or_resizes(place, change):
     """As above, without PVE: the first one's change has been checked before the second one's is written."""
-    vnet = {"name": "vnet1", "zone": {"name": "zone1", "namespace": {"name": place.entry.name}, "cluster": None}}
-    made = {"vnet": vnet, "prefix": place.subnet, "gateway": "10.0.0.1"}
-    place.live.request("DELETE", f"subnets/{place.record}/")
+    record = place.live.request("GET", f"subnets/{place.record}/").body
+    assert place.live.request("DELETE", f"subnets/{place.record}/").status == 204
+    record = {"vnet": record["vnet"]["id"], "prefix": place.subnet, "gateway": "10.0.0.1"}
     to = {"namespace": place.namespace().id, "prefix": "10.0.0.128/25"}[change]
     edited, made = while_allocating(
         place,
         lambda: place.core("PATCH", f"prefixes/{place.subnet}/", {change: to}),
-        lambda: place.live.request("POST", "subnets/", made),
+        lambda: place.live.request("POST", "subnets/", record),
     )
     assert (edited.status, made.status) == (200, 409), (edited, made)
     why = "is not in namespace" if change == "namespace" else "Gateway 10.0.0.1 is not in 10.0.0.128/25"
