@@ -226,13 +226,14 @@ class _Planner:
         return zone is not None and bool(zone.dhcp and zone.ipam_type)
 
     def _lease(self, lease: Lease) -> Iterator[_Claim]:
-        """PVE's own IPAM has it, if the zone uses that, and unless it is left over from a guest that is gone."""
+        """The zone's IPAM has it, unless it is left over from a guest that is gone."""
         zone = self._pve_zones.get(lease.zone)
-        if zone is None or zone.ipam_type != "pve":
+        if zone is None or (zone.ipam != lease.ipam if lease.ipam else zone.ipam_type != "pve"):
             return
         vnets = [vnet for name, vnet in self._places.get(lease.network, ()) if name == zone.name]
-        source = "PVE's own IPAM"
-        whose = f"guest {lease.vmid} with MAC {lease.mac}" if lease.vmid else f"MAC {lease.mac}"
+        source = f"IPAM {lease.ipam}" if lease.ipam else "PVE's own IPAM"
+        whose = f"MAC {lease.mac}" if lease.mac else "nobody that it names"
+        whose = f"guest {lease.vmid} with {whose}" if lease.vmid else whose
         if not vnets:
             self._problem(f"{source}, {lease.ip}", f"zone {zone.name} has no subnet {lease.network}")
             return

@@ -129,7 +129,10 @@ class Guest:
 
 @dataclass(frozen=True)
 class Lease:
-    """An address in PVE's own IPAM. Without a vmid, it is a reservation."""
+    """An address in PVE's own IPAM or, when a zone is migrated, in the one that is its IPAM entry `ipam`.
+
+    Without a vmid, it is a reservation, and only another IPAM than PVE's own has one without a MAC.
+    """
 
     zone: str
     network: Network
@@ -137,6 +140,7 @@ class Lease:
     mac: str
     vmid: int | None = None
     hostname: str = ""
+    ipam: str = ""
 
 
 @dataclass(frozen=True)
@@ -592,6 +596,7 @@ def _lease(entry: Element) -> Lease | None:
         mac=_mac(mac) if mac else "",
         vmid=_number(entry, "vmid", VMID_MIN, VMID_MAX) if vmid else None,
         hostname="" if hostname.startswith(".") else hostname,
+        ipam=_line(entry, "ipam"),
     )
 
 

@@ -34,7 +34,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "guests": ("vmid", "type", "node", "status"),
     "config": ("name", "hostname", "template", "tags"),
     "mac-cache": ("ip4", "ip6"),
-    "pve-ipam-state": ("zone", "subnet", "ip", "mac", "vmid", "hostname", "gateway"),
+    "pve-ipam-state": ("zone", "subnet", "ip", "mac", "vmid", "hostname", "gateway", "ipam"),
 }
 """What is copied of each part of the document, and of a guest's configuration."""
 

@@ -380,6 +380,23 @@ def test_what_pves_own_ipam_holds_for_a_guest_that_does_not_exist_is_stale(nauto
     )
 
 
+def test_what_another_ipam_holds_counts_if_the_zone_uses_that(nautobot):
+    """As when a zone is migrated; PVE's own IPAM may have something left over."""
+    document = cluster()
+    document["ipams"].append({"ipam": "nb", "type": "netbox", "url": "https://netbox.example.com/api"})
+    element(document, "zones", zone="lab")["ipam"] = "nb"
+    place = {"zone": "lab", "subnet": "10.2.0.0/24"}
+    document["pve-ipam-state"] = [
+        {**place, "ip": "10.2.0.120", "ipam": "nb", "hostname": "printer"},
+        {**place, "ip": "10.2.0.121"},
+        {**place, "ip": "10.2.0.122", "ipam": "nautobot"},
+    ]
+    planned = nautobot.sync(document, zones=LAB)
+    assert {str(ip) for ip in nautobot.addresses} & {f"10.2.0.{n}" for n in (120, 121, 122)} == {"10.2.0.120"}
+    (taken,) = [one for one in planned.to_do if one.subject.ip == "10.2.0.120"]
+    assert taken.evidence == "IPAM nb has 10.2.0.120 for nobody that it names."
+
+
 def test_a_guest_of_a_subnet_that_has_moved_is_judged_where_the_subnet_is_now(nautobot):
     """That zone is understood, whatever is wrong elsewhere, so the second run says the same as the first."""
     document = without_guest(cluster(), 104)
