@@ -29,17 +29,16 @@ import argparse
 import json
 import os
 import sys
-import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
-from . import __version__, errors, snapshot, values
-from .answers import Allocation, Change, Job, JobReport, one_line
+from . import __version__, errors, sync, values
+from .answers import Allocation
 from .client import Client
 from .errors import ConfigurationError, PveNautobotError
-from .repair import repair
+from .terminal import Output, say
 from .values import UNCHANGED
 
 _EXIT_CODES: tuple[tuple[type[PveNautobotError], int], ...] = (
@@ -54,39 +53,25 @@ _EXIT_CODES: tuple[tuple[type[PveNautobotError], int], ...] = (
 )
 
 
-@dataclass(frozen=True)
-class _Output:
-    """`text` for people, `data` for --json, `note` for stderr."""
-
-    text: str = ""
-    data: Any = None
-    exit_code: int = 0
-    note: str = ""
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
     arguments = sys.argv[1:] if argv is None else list(argv)
     as_json = "--json" in arguments
     try:
         args = _parser().parse_args(arguments)
-        output: _Output = args.run(_client(args), args)
+        output: Output = args.run(_client(args), args)
     except PveNautobotError as error:
         failure = {"error": str(error), "code": error.code, "status": error.status}
         exit_code = next(code for kind, code in _EXIT_CODES if isinstance(error, kind))
-        output = _Output("", failure, exit_code, str(error))
+        output = Output("", failure, exit_code, str(error))
     except KeyboardInterrupt:
         return 130
     if output.note:
-        _say(output.note)
+        say(output.note)
     text = json.dumps({} if output.data is None else output.data) if as_json else output.text
     if text:
         sys.stdout.write(f"{text}\n")
     return output.exit_code
-
-
-def _say(message: str) -> None:
-    sys.stderr.write(f"pve-nautobot: {message}\n")
 
 
 def _client(args: argparse.Namespace) -> Client:
@@ -115,7 +100,7 @@ def _token(path: str | None) -> str:
         raise ConfigurationError("token is missing: set --token-file, PVE_NAUTOBOT_TOKEN or PVE_NAUTOBOT_TOKEN_FILE")
     try:
         if Path(path).stat().st_mode & 0o077:
-            _say(f"warning: token file {path} is accessible to group or others: run chmod 600 {path}")
+            say(f"warning: token file {path} is accessible to group or others: run chmod 600 {path}")
         return Path(path).read_text(encoding="ascii").strip()
     except OSError as error:
         raise ConfigurationError(f"cannot read token file {path}: {error.strerror}") from None
@@ -123,20 +108,20 @@ def _token(path: str | None) -> str:
         raise ConfigurationError(f"token file {path} contains invalid characters") from None
 
 
-def _allocation(allocation: Allocation) -> _Output:
-    return _Output(allocation.address, allocation.raw)
+def _allocation(allocation: Allocation) -> Output:
+    return Output(allocation.address, allocation.raw)
 
 
-def _verify(client: Client, args: argparse.Namespace) -> _Output:
+def _verify(client: Client, args: argparse.Namespace) -> Output:
     status = client.verify()
     versions = f"Nautobot {status.nautobot_version}, App {status.app_version}"
     text = f"{status.namespace}: {'ready' if status.ready else 'not ready'} ({versions})"
     lacks = f"Missing: {', '.join(status.missing)}." if status.missing else ""
     notes = (("" if status.ready else status.detail), lacks, status.warning)
-    return _Output(text, status.raw, 0 if status.ready else 4, " ".join(note for note in notes if note))
+    return Output(text, status.raw, 0 if status.ready else 4, " ".join(note for note in notes if note))
 
 
-def _next_free_ip(client: Client, args: argparse.Namespace) -> _Output:
+def _next_free_ip(client: Client, args: argparse.Namespace) -> Output:
     ranges = [values.parse_range("--range", text) for text in args.range]
     if args.preview:
         if len(ranges) > 1:
@@ -150,7 +135,7 @@ def _next_free_ip(client: Client, args: argparse.Namespace) -> _Output:
             exclude=args.exclude,
             limit=1 if args.limit is None else args.limit,
         )
-        return _Output("\n".join(free.address for free in found), [asdict(free) for free in found])
+        return Output("\n".join(free.address for free in found), [asdict(free) for free in found])
     if args.limit is not None:
         raise ConfigurationError("--limit requires --preview")
     return _allocation(
@@ -167,7 +152,7 @@ def _next_free_ip(client: Client, args: argparse.Namespace) -> _Output:
     )
 
 
-def _put_subnet(client: Client, args: argparse.Namespace) -> _Output:
+def _put_subnet(client: Client, args: argparse.Namespace) -> Output:
     """An empty value on the command line clears the property."""
     subnet = client.put_subnet(
         args.cidr,
@@ -185,7 +170,7 @@ def _put_subnet(client: Client, args: argparse.Namespace) -> _Output:
         dns_zone_prefix=UNCHANGED if args.dns_zone_prefix is None else args.dns_zone_prefix or None,
         adopt=args.adopt,
     )
-    return _Output(subnet.prefix, subnet.raw)
+    return Output(subnet.prefix, subnet.raw)
 
 
 def _tag(text: str) -> int | None:
@@ -195,138 +180,32 @@ def _tag(text: str) -> int | None:
         raise ConfigurationError(f"--vnet-tag {text!r} is not a number") from None
 
 
-def _del_subnet(client: Client, args: argparse.Namespace) -> _Output:
+def _del_subnet(client: Client, args: argparse.Namespace) -> Output:
     client.del_subnet(args.cidr, zone=args.zone)
-    return _Output()
+    return Output()
 
 
-def _add_ip(client: Client, args: argparse.Namespace) -> _Output:
+def _add_ip(client: Client, args: argparse.Namespace) -> Output:
     guest = {"hostname": args.hostname, "mac": args.mac, "vmid": args.vmid, "zone": args.zone}
     return _allocation(client.add_ip(args.ip, gateway=args.gateway, **guest))
 
 
-def _update_ip(client: Client, args: argparse.Namespace) -> _Output:
+def _update_ip(client: Client, args: argparse.Namespace) -> Output:
     guest = {"hostname": args.hostname, "mac": args.mac, "vmid": args.vmid, "zone": args.zone}
     return _allocation(client.update_ip(args.ip, if_mac=args.if_mac, if_vmid=args.if_vmid, **guest))
 
 
-def _release(client: Client, args: argparse.Namespace) -> _Output:
+def _release(client: Client, args: argparse.Namespace) -> Output:
     client.del_ip(args.ip, zone=args.zone, if_mac=args.if_mac, if_vmid=args.if_vmid)
-    return _Output()
+    return Output()
 
 
-def _find(client: Client, args: argparse.Namespace) -> _Output:
+def _find(client: Client, args: argparse.Namespace) -> Output:
     found = client.get_ips_from_mac(args.mac, zone=args.zone)
     addresses = [ip for ip in (found.ip4, found.ip6) if ip]
     if addresses:
-        return _Output("\n".join(addresses), found.raw)
-    return _Output("", found.raw, 5, f"{args.mac} has no address")
-
-
-def _sync(client: Client, args: argparse.Namespace) -> _Output:
-    document = _read_snapshot()
-    options = {"cluster": _cluster(args, document), "zones": args.zone, "adopt": args.adopt, "prune": args.prune}
-    answer, job = client.sync(document, dry_run=not args.apply, **options), None
-    if isinstance(answer, Job):
-        _say(f"{answer.detail}: {answer.url}")
-        job = _wait(client, answer)
-        answer = client.sync(document, **options)  # what is left
-        if isinstance(answer, Job):
-            raise errors.ProtocolError("Nautobot answered a dry run with a Job: check the App's version")
-    for problem in answer.problems:
-        _say(one_line(problem))
-    failed = job.failed if job else answer.failed
-    for change, why in failed:
-        _say(one_line(f"not done: {change.kind} {change.subject}: {why}"))
-    raw = {**answer.raw, **_job_raw(job)}
-    repaired: set[str] = set()
-    if args.repair_cache:
-        repaired, raw["repaired"] = _repair_cache(answer.differences)
-    to_do = () if args.apply and not job else answer.to_do
-    left = tuple(one for one in answer.differences if not (one.cached and one.cached[0].mac in repaired))
-    done = _table("done", answer.applied) if not job else f"done: {job.applied} changes, by a Job"
-    parts = (done, _table("to do", to_do), _table("differences", left))
-    text = "\n\n".join(part for part in parts if part) or "nothing to do"
-    return _Output(text, raw, 1 if failed else 8 if to_do or left else 0)
-
-
-def _read_snapshot() -> snapshot.Element:
-    with _Progress() as progress:
-        return snapshot.read(
-            snapshot.PVE,
-            snapshot.run_pvesh,
-            progress=lambda done, total: progress.show(f"reading guests {_bar(done, total)}", done == total),
-        )
-
-
-def _cluster(args: argparse.Namespace, document: snapshot.Element) -> str | None:
-    """Whose word it is: as named, else the cluster's name in PVE; None if it has none."""
-    named: str | None = getattr(args, "cluster", os.environ.get("PVE_NAUTOBOT_CLUSTER"))
-    if named is None and "cluster" not in document:
-        why = next(entry["why"] for entry in document["unread"] if entry["what"] == "cluster")
-        raise ConfigurationError(f"the cluster's name could not be read ({why}): set --cluster, '' if it has none")
-    names = (str(entry.get("name")) for entry in document.get("cluster", ()) if entry.get("type") == "cluster")
-    return (next(names, None) if named is None else named) or None
-
-
-def _wait(client: Client, job: Job) -> JobReport:
-    with _Progress() as progress:
-        return client.wait(job, progress=lambda waited: progress.show(f"waiting for the Job, {waited:.0f} s", True))
-
-
-def _job_raw(job: JobReport | None) -> dict[str, Any]:
-    return {"dry_run": False, "applied": job.applied, "failed": job.raw["failed"]} if job else {}
-
-
-def _repair_cache(differences: Sequence[Change]) -> tuple[set[str], list[dict[str, str]]]:
-    """The MACs whose entries of PVE's cache are as they should be now, and what was said of each entry."""
-    entries = [change.cached for change in differences if change.cached]
-    done = repair(entries) if entries else ()
-    for one in done:
-        _say(one_line(f"PVE's MAC cache, {one.mac}: {one.why or 'repaired'}"))
-    return {one.mac for one in done if not one.why}, [asdict(one) for one in done]
-
-
-def _table(title: str, changes: Sequence[Change]) -> str:
-    if not changes:
-        return ""
-    rows = [(one_line(one.kind), one_line(one.subject), _settled_by(one)) for one in changes]
-    kinds, subjects = (max(len(row[column]) for row in rows) for column in (0, 1))
-    lines = [f"  {kind:<{kinds}}  {subject:<{subjects}}  {why}" for kind, subject, why in rows]
-    return "\n".join([f"{title}: {len(rows)}", *lines])
-
-
-def _settled_by(change: Change) -> str:
-    evidence = one_line(change.evidence)
-    return f"{evidence} [{one_line(', '.join(change.settlements))}]" if change.settlements else evidence
-
-
-def _bar(done: int, total: int) -> str:
-    filled = 30 * done // total
-    return f"[{'#' * filled}{'.' * (30 - filled)}] {done}/{total}"
-
-
-class _Progress:
-    """One line on a terminal that says how far long work has come; nothing elsewhere."""
-
-    def __init__(self) -> None:
-        self._is_seen = sys.stderr.isatty()
-        self._shown = 0.0
-
-    def __enter__(self) -> _Progress:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._shown:
-            sys.stderr.write("\r\x1b[K")
-
-    def show(self, text: str, at_once: bool) -> None:
-        """Ten times a second is enough, unless `at_once`."""
-        now = time.monotonic()
-        if self._is_seen and (at_once or now - self._shown > 0.1):
-            self._shown = now
-            sys.stderr.write(f"\r\x1b[K{text}")
-            sys.stderr.flush()
+        return Output("\n".join(addresses), found.raw)
+    return Output("", found.raw, 5, f"{args.mac} has no address")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -444,7 +323,7 @@ def _parser() -> _Parser:
     made = verb("find", _find, "show the addresses of a MAC", "mac")
     made.add_argument("--zone", help="SDN zone")
 
-    made = verb("sync", _sync, "compare all that this PVE cluster says with Nautobot; run it on one node, as root")
+    made = verb("sync", sync.run, "compare all that this PVE cluster says with Nautobot; run it on one node, as root")
     made.set_defaults(usual_timeout=600.0)
     made.add_argument("--apply", action="store_true", help="do what is to do, instead of only showing it")
     made.add_argument(

@@ -7,11 +7,12 @@ reason, and the rest is read all the same.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timezone
 from functools import partial
 from itertools import takewhile
@@ -23,6 +24,8 @@ VERSION = 1
 
 PVE = Path("/etc/pve")
 _PVESH_SECONDS = 60
+FILE_LIMIT = 1024 * 1024
+"""Bytes that a file in PVE's cluster file system may have."""
 
 KEYS: Mapping[str, tuple[str, ...]] = {
     "cluster": ("type", "name", "nodes", "quorate", "nodeid", "online"),
@@ -69,6 +72,40 @@ def read(
     return {"version": VERSION, "taken": taken, **_Reader(root, pvesh, progress).parts()}
 
 
+def cluster_name(document: Element) -> str | None:
+    """The cluster's name in PVE; None if it is a single node, or could not be read."""
+    names = (str(entry.get("name")) for entry in document.get("cluster", ()) if entry.get("type") == "cluster")
+    return next(names, None)
+
+
+def network(subnet: Element) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """Of an element of `subnets`, from PVE's ID of it, `zone-10.0.0.0-24`. Raises ValueError."""
+    return ipaddress.ip_network("/".join(str(subnet["subnet"]).partition("-")[2].rsplit("-", 1)))
+
+
+def almost_full(root: Path) -> Iterator[str]:
+    """A sentence for each file that nears the size beyond which PVE cannot write it."""
+    for path in (root / "sdn" / name for name in ("pve-ipam-state.json", "mac-cache.json")):
+        size = path.stat().st_size if path.exists() else 0
+        if size >= 0.9 * FILE_LIMIT:
+            yield f"{path} has {size} bytes, PVE writes at most {FILE_LIMIT}: beyond that, new guests do not start"
+
+
+def pve_ipam_state(root: Path) -> list[Element]:
+    """What PVE's own IPAM holds, one element for each address. Before pve-network 0.9.8, the file had another name.
+
+    Raises OSError, ValueError, AttributeError.
+    """
+    files = (root / "sdn" / "pve-ipam-state.json", root / "priv" / "ipam.db")
+    state = next(filter(None, map(_json, files)), {})
+    return [
+        _copy("pve-ipam-state", {**entry, "zone": zone, "subnet": subnet, "ip": ip})
+        for zone, subnets in state.get("zones", {}).items()
+        for subnet, addresses in subnets.get("subnets", {}).items()
+        for ip, entry in addresses.get("ips", {}).items()
+    ]
+
+
 class _Reader:
     """Reads one part after the other, and collects what it could not read."""
 
@@ -89,7 +126,7 @@ class _Reader:
             "ipams": self._ipams,
             "guests": self._guests,
             "mac-cache": self._mac_cache,
-            "pve-ipam-state": self._pve_ipam_state,
+            "pve-ipam-state": lambda: pve_ipam_state(self._root),
         }
         read = {name: self._try(name, part) for name, part in parts.items()}
         return {**{name: part for name, part in read.items() if part is not None}, "unread": self._unread}
@@ -101,27 +138,13 @@ class _Reader:
             self._unread.append({"what": what, "why": _reason(error)})
             return None
 
-    def _text(self, path: Path, missing: str | None = None) -> str:
-        """`missing`: what PVE takes the file for if it does not exist."""
-        try:
-            return path.read_text(encoding="utf-8", errors="replace")
-        except FileNotFoundError:
-            if missing is None:
-                raise
-            return missing
-
-    def _json(self, path: Path) -> Element:
-        """A file that PVE makes when it needs it."""
-        found: Element = json.loads(self._text(path, "") or "{}")
-        return found
-
     def _vmlist(self) -> Element:
-        guests = json.loads(self._text(self._root / ".vmlist"))["ids"]
+        guests = json.loads(_text(self._root / ".vmlist"))["ids"]
         return {vmid: _copy("vmlist", home) for vmid, home in guests.items()}
 
     def _sections(self, name: str, key: str, missing: str | None = None) -> list[Element]:
-        text = self._text(self._root / "sdn" / f"{name}.cfg", missing)
-        return [_copy(name, section) for section in _section_file(text, key)]
+        text = _text(self._root / "sdn" / f"{name}.cfg", missing)
+        return [_copy(name, section) for section in section_file(text, key)]
 
     def _ipams(self) -> list[Element]:
         found = self._sections("ipams", "ipam", missing="")
@@ -149,23 +172,28 @@ class _Reader:
 
     def _config(self, path: Path) -> Element:
         """The configuration that is in force, which comes before pending changes and the guest's snapshots."""
-        found = map(_CONFIG.fullmatch, takewhile(lambda line: line[:1] != "[", self._text(path).splitlines()))
+        found = map(_CONFIG.fullmatch, takewhile(lambda line: line[:1] != "[", _text(path).splitlines()))
         return {line[1]: line[2] for line in found if line}
 
     def _mac_cache(self) -> Element:
-        macs = self._json(self._root / "sdn" / "mac-cache.json").get("macs", {})
+        macs = _json(self._root / "sdn" / "mac-cache.json").get("macs", {})
         return {mac: _copy("mac-cache", entry) for mac, entry in macs.items()}
 
-    def _pve_ipam_state(self) -> list[Element]:
-        """One element for each address, as PVE's API has them. Before pve-network 0.9.8, the file had another name."""
-        files = (self._root / "sdn" / "pve-ipam-state.json", self._root / "priv" / "ipam.db")
-        state = next(filter(None, map(self._json, files)), {})
-        return [
-            _copy("pve-ipam-state", {**entry, "zone": zone, "subnet": subnet, "ip": ip})
-            for zone, subnets in state.get("zones", {}).items()
-            for subnet, addresses in subnets.get("subnets", {}).items()
-            for ip, entry in addresses.get("ips", {}).items()
-        ]
+
+def _text(path: Path, missing: str | None = None) -> str:
+    """`missing`: what PVE takes the file for if it does not exist."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        if missing is None:
+            raise
+        return missing
+
+
+def _json(path: Path) -> Element:
+    """A file that PVE makes when it needs it."""
+    found: Element = json.loads(_text(path, "") or "{}")
+    return found
 
 
 def _copy(part: str, element: Mapping[str, Any]) -> Element:
@@ -176,7 +204,7 @@ def _copies(part: str, elements: Iterable[Mapping[str, Any]]) -> list[Element]:
     return [_copy(part, element) for element in elements]
 
 
-def _section_file(text: str, key: str) -> list[Element]:
+def section_file(text: str, key: str) -> list[Element]:
     """PVE's section files: `TYPE: ID`, then indented lines `OPTION VALUE`. `key`: what PVE's API calls the ID."""
     sections: list[Element] = []
     for line in text.splitlines():

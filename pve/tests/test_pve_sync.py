@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from pve_nautobot import cli, repair, snapshot
+from pve_nautobot.answers import Job
 from pve_nautobot.cli import main
 from pve_nautobot.client import Client
 from pve_nautobot.errors import JobFailed
@@ -224,7 +225,7 @@ def test_a_job_that_does_not_end(server: StubServer) -> None:
     times = iter(range(100))
     client = Client(server.url, "pve", "token", sleep=lambda seconds: None, clock=lambda: next(times))
     started = client.sync({}, cluster=None, dry_run=False)
-    assert isinstance(started, cli.Job)
+    assert isinstance(started, Job)
     with pytest.raises(JobFailed, match=r"has not ended within 10 s and goes on by itself"):
         client.wait(started, seconds=10)
 
