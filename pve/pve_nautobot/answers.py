@@ -9,6 +9,7 @@ from types import NoneType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .errors import ProtocolError
+from .held import Held
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -150,6 +151,12 @@ class Change:
     cached: tuple[Cached, Cached] | None
     raw: Any = field(repr=False, compare=False)
 
+    @property
+    def fact(self) -> Mapping[str, Any]:
+        """What Nautobot is to have or, if that is nothing, what it has; {} if that is not told."""
+        found = self.raw.get("after") or self.raw.get("before")
+        return found if isinstance(found, dict) else {}
+
     @classmethod
     def from_json(cls, answer: object) -> Change:
         data = _mapping(answer)
@@ -211,6 +218,24 @@ class JobReport:
     def from_json(cls, answer: object) -> JobReport:
         data = _mapping(answer)
         return cls(_take(data, "applied", int), _failed(data), answer)
+
+
+def page(answer: object) -> tuple[list[Mapping[str, Any]], int]:
+    """The records in one answer to a request for a list, and how many there are in all."""
+    data = _mapping(answer)
+    return [_mapping(one) for one in _take(data, "results", list)], _take(data, "count", int)
+
+
+def allocated(subnet: str, record: Mapping[str, Any]) -> Held:
+    """From an allocation in Nautobot's REST API."""
+    return Held(
+        subnet=subnet,
+        ip=str(ipaddress.ip_interface(_address(record)).ip),
+        mac=(record.get("mac") or "").upper(),
+        vmid=record.get("vmid"),
+        hostname=record.get("hostname") or "",
+        is_gateway=_take(record, "is_gateway", bool),
+    )
 
 
 def job_state(answer: object) -> tuple[str | None, object]:

@@ -13,14 +13,14 @@ Options may come before or after the verb. Their defaults come from the environm
 
 Exit status:
   0  done
-  1  any other error (Nautobot rejected the values, or failed; sync: something was not done)
+  1  any other error (Nautobot rejected the values, or failed; sync, migrate: something was not done)
   2  usage or configuration error
   3  no usable response: unreachable, timeout, TLS, 502 to 504, not the App
   4  not allowed (401, 403; verify: not ready)
   5  not found (find: the MAC has no address)
   6  no free address
   7  conflict: address taken, subnet not empty, not owned by PVE
-  8  sync: changes or differences are left
+  8  sync, migrate: changes or differences are left
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
-from . import __version__, errors, sync, values
+from . import __version__, errors, migrate, sync, values
 from .answers import Allocation
 from .client import Client
 from .errors import ConfigurationError, PveNautobotError
@@ -258,7 +258,10 @@ def _parser() -> _Parser:
         common.add_argument(f"--{name}", help=f"default: PVE_NAUTOBOT_{name.replace('-', '_').upper()}")
     common.add_argument("--token", type=_refuse_token, help=argparse.SUPPRESS)
     common.add_argument(
-        "--timeout", type=float, metavar="SECONDS", help="for the whole call including retries (default: 30, sync: 600)"
+        "--timeout",
+        type=float,
+        metavar="SECONDS",
+        help="for the whole call including retries (default: 30, sync and migrate: 600)",
     )
     common.add_argument("--json", action="store_true", help="print the response as JSON")
 
@@ -338,4 +341,19 @@ def _parser() -> _Parser:
     made.add_argument(
         "--repair-cache", action="store_true", help="have PVE take out of its MAC cache what Nautobot does not have"
     )
+
+    made = verb(
+        "migrate",
+        migrate.run,
+        "take ZONE from PVE's own IPAM or NetBox to Nautobot, or back; run it on one node, as root",
+        "zone",
+    )
+    made.set_defaults(usual_timeout=600.0)
+    made.add_argument(
+        "--to",
+        metavar="IPAM",
+        help="the IPAM entry of PVE that the zone gets (default: the only one for the namespace)",
+    )
+    made.add_argument("--apply", action="store_true", help="do it, instead of only showing what is to do")
+    made.add_argument("--adopt", action="store_true", help="take over prefixes and addresses that PVE did not create")
     return parser

@@ -27,10 +27,13 @@ from .answers import (
     NamespaceStatus,
     Subnet,
     SyncReport,
+    allocated,
     job_state,
     one_line,
+    page,
 )
 from .errors import ApiError, ConfigurationError, ConnectError, JobFailed, ProtocolError, PveNautobotError, api_error
+from .held import Held
 from .transport import HttpTransport, Request, Response, Transport
 from .values import UNCHANGED, Range, Unchanged
 
@@ -38,6 +41,8 @@ _PAUSES = (0.5, 1.0)
 """Seconds before the first and the second retry; Retry-After may extend them."""
 _LOOKS = 2.0
 """Seconds between two looks at a Job."""
+_PAGE = 1000
+"""Records in an answer; Nautobot may send fewer."""
 
 
 class Client:
@@ -68,7 +73,9 @@ class Client:
         if not (math.isfinite(timeout) and timeout > 0):
             raise ConfigurationError(f"timeout {timeout} is not a positive number of seconds")
         pinned = values.fingerprint(fingerprint) if fingerprint else None
-        self._base = f"{values.base_url(url)}namespaces/{quote(namespace, safe='')}/"
+        self._root = values.base_url(url)
+        self._namespace = namespace
+        self._base = f"{self._root}namespaces/{quote(namespace, safe='')}/"
         if pinned and not self._base.startswith("https:"):
             raise ConfigurationError(f"fingerprint: url {url!r} is not https, so there is no certificate to compare")
         self._token = values.token(token)
@@ -80,6 +87,11 @@ class Client:
 
     def __repr__(self) -> str:
         return f"<Client for {self._base}>"
+
+    @property
+    def url(self) -> str:
+        """Of the namespace in the App."""
+        return self._base
 
     def verify(self) -> NamespaceStatus:
         """Whether the namespace exists and the token has the permissions that the hooks need."""
@@ -243,6 +255,21 @@ class Client:
         """The addresses of a MAC; finding none is not an error."""
         query = {"mac": values.mac("mac", mac), "zone": zone, "cluster": self._cluster}
         return Found.from_json(self._call("GET", "ips/", query=query)[0])
+
+    def held(self, subnet: str, *, zone: str, cluster: str | None) -> tuple[Held, ...]:
+        """All addresses of the subnet that a zone of the cluster has; its own cluster is not asked for."""
+        net = str(values.subnet("subnet", subnet))
+        found: list[Any] = []
+        count = 1
+        while len(found) < count:
+            query = {"namespace": self._namespace, "prefix": net, "limit": _PAGE, "offset": len(found)}
+            url = f"{self._root}allocations/?{urlencode(query)}"
+            records, count = page(self._decode(self._exchange("GET", url, harmless=True)))
+            if not records and len(found) < count:
+                raise ProtocolError(f"of {count} allocations in {net}, only {len(found)} were sent")
+            found += records
+        own = (one for one in found if (one.get("zone_name"), one.get("cluster_name")) == (zone, cluster))
+        return tuple(allocated(net, one) for one in own)
 
     def sync(
         self,

@@ -4,6 +4,7 @@ PveNautobotError
 |-- ConfigurationError      invalid input, caught before any request
 |-- JobFailed               the Nautobot Job that a sync was handed to ended without success, or not in time
 |-- RepairFailed            PVE's MAC cache could not be repaired
+|-- MigrationFailed         a zone could not be migrated, or not all the way: it says where things stand
 |-- TransportError          no usable response
 |   |-- ConnectError        connection refused, no route, unknown host, TLS failure: nothing was sent
 |   |-- RequestTimeout      no response in time
@@ -42,6 +43,10 @@ class JobFailed(PveNautobotError):
 
 class RepairFailed(PveNautobotError):
     code = "repair_failed"
+
+
+class MigrationFailed(PveNautobotError):
+    code = "migration_failed"
 
 
 class TransportError(PveNautobotError):

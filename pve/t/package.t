@@ -104,6 +104,7 @@ my ($deb) = glob("$work/build/*.deb");
 my $listed = succeeds('list the contents', 'dpkg-deb', '--contents', $deb);
 like($listed, qr!root/root .* \Q$_\E$!m, "$_ is in the package") for qw(
     ./usr/share/perl5/PVE/Network/SDN/Ipams/NautobotPlugin.pm
+    ./usr/sbin/pve-nautobot-migrate
     ./usr/sbin/pve-nautobot-register
     ./usr/sbin/pve-nautobot-repair-cache
     ./usr/bin/pve-nautobot
