@@ -38,6 +38,11 @@ class Held:
         who = "a gateway" if self.is_gateway else f"guest {self.vmid}" if self.vmid else self.mac and f"MAC {self.mac}"
         return f"{self.ip} of {who or 'nobody'}"
 
+    @property
+    def is_named(self) -> bool:
+        """Whether it is held for a gateway or a guest."""
+        return self.is_gateway or bool(self.mac or self.vmid)
+
     def is_like(self, other: Held) -> bool:
         """Whether both are held for the same one, as far as both say."""
         if self.is_gateway or other.is_gateway:

@@ -40,11 +40,12 @@ class Entry:
         """The URL of the Nautobot namespace that it uses; "" if it uses none, or none that is valid."""
         if found := self._facade:
             return f"{found[1]}namespaces/{quote(unquote(found[2]), safe='')}/"
+        if self.type != "nautobot":
+            return ""
         try:
-            root = values.base_url(self.url) if self.type == "nautobot" else ""
+            return f"{values.base_url(self.url)}namespaces/{quote(self.namespace, safe='')}/"
         except ConfigurationError:
-            root = ""
-        return f"{root}namespaces/{quote(self.namespace, safe='')}/" if root else ""
+            return ""
 
     def cluster(self, own: str | None) -> str | None:
         """In whose name PVE uses Nautobot through it. `own`: the cluster's name in PVE."""
@@ -82,17 +83,21 @@ class Ipam(Protocol):
 
 
 class OwnIpam:
-    """PVE's own IPAM, which only PVE's functions write. `macs`: how PVE writes a MAC in upper case."""
+    """PVE's own IPAM, which only PVE's functions write, and which compares letter by letter.
 
-    def __init__(self, zone: str, macs: Mapping[str, str]) -> None:
+    `subnets`: as in a snapshot. `macs`: by each MAC in upper case, how PVE writes it.
+    """
+
+    def __init__(self, zone: str, subnets: Iterable[snapshot.Element], macs: Mapping[str, str]) -> None:
         self._zone = zone
+        self._cidrs = {str(snapshot.network(one)): snapshot.cidr(one) for one in subnets}
         self._macs = macs
-        self._written: dict[str, str] = {}
+        self._written: dict[str, dict[str, str]] = {}
 
     def held(self) -> list[snapshot.Element]:
         try:
             found = [entry for entry in snapshot.pve_ipam_state(snapshot.PVE) if entry["zone"] == self._zone]
-            self._written = {Held.from_entry(entry).ip: entry["ip"] for entry in found}
+            self._written = {Held.from_entry(one).ip: {key: one[key] for key in ("subnet", "ip")} for one in found}
         except (OSError, ValueError, AttributeError) as error:
             raise MigrationFailed(f"PVE's own IPAM could not be read: {error}") from None
         return found
@@ -101,14 +106,14 @@ class OwnIpam:
         asked = {
             "do": "write",
             "zone": self._zone,
-            "remove": [{"subnet": one.subnet, "ip": self._written[one.ip]} for one in remove],
+            "remove": [self._written[one.ip] for one in remove],
             "add": [self._added(one) for one in add],
         }
         ask(asked, _SECONDS + _SECONDS_EACH * len([*add, *remove]))
 
     def _added(self, one: Held) -> dict[str, Any]:
         return {
-            "subnet": one.subnet,
+            "subnet": self._cidrs[one.subnet],
             "ip": one.ip,
             "mac": self._macs.get(one.mac, one.mac) or None,
             "vmid": str(one.vmid) if one.vmid else None,

@@ -8,10 +8,10 @@ configuration has the old one: that says that a migration is under way, so the n
 from __future__ import annotations
 
 import argparse
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
-from typing import Any, Protocol
+from typing import Any
 
 from . import ipams, programs, snapshot, sync
 from .answers import Change, one_line
@@ -74,28 +74,33 @@ def run(client: Client, args: argparse.Namespace) -> Output:
 
 
 def _migrate(plan: _Plan, way: _Way, *, apply: bool) -> Output:
-    text, raw = way.preview()
+    is_switched = plan.is_switched
     names = {"zone": plan.zone, "from": plan.source.name, "to": plan.target.name}
-    if not apply:
-        return Output(f"{text}\n\nthen {plan.sentence}", {**names, "migrated": False, **raw}, 8)
-    if not plan.is_switched:
-        way.transfer(live=False)
-        way.check(live=False)
-        ipams.ask({"do": "switch", **names, "held": way.expected()})
-        say(f"{plan.sentence}, to be applied")
     try:
+        text, to_do = way.preview()
+        if not apply:
+            return Output(f"{text}\n\nthen {plan.sentence}", {**names, "migrated": False, **to_do}, 8)
+        if not is_switched:
+            way.transfer(live=False)
+            way.check(live=False)
+            ipams.ask({"do": "switch", **names, "held": way.expected()})
+            is_switched = True
+            say(f"{plan.sentence}, to be applied")
         way.transfer(live=True)
+        count, left = way.check(live=True)
         programs.run(APPLY, _APPLY_SECONDS, MigrationFailed)
         if ipams.ask({"do": "look", "zone": plan.zone})["running"] != plan.target.name:
-            raise MigrationFailed("the SDN configuration was not applied")
-        count, left = way.check(live=True)
+            raise MigrationFailed("PVE has not applied the SDN configuration")
     except PveNautobotError as error:
+        if not is_switched:
+            raise
         raise MigrationFailed(
             f"{str(error).rstrip('.')}. PVE asks IPAM {plan.target.name} for zone {plan.zone} by now. To go on, run the"
             f" same again; to go back: pve-nautobot migrate {plan.zone} --to {plan.source.name} --apply"
         ) from error
-    text = "\n\n".join(part for part in (f"{plan.sentence}, with {count} addresses", left) if part)
-    return Output(text, {**names, "migrated": True, "addresses": count}, 8 if left else 0)
+    parts = (f"{plan.sentence}, addresses: {count}", sync.table("differences", left))
+    data = {**names, "migrated": True, "addresses": count, "differences": [one.raw for one in left]}
+    return Output("\n\n".join(part for part in parts if part), data, 8 if left else 0)
 
 
 def _target(client: Client, entries: dict[str, Entry], named: str | None) -> Entry:
@@ -127,24 +132,11 @@ def _check_pve(document: snapshot.Element, pending: Sequence[str]) -> None:
         raise MigrationFailed(f"{pending[0]}, but not applied: apply the SDN configuration first, or take that back")
 
 
-class _Way(Protocol):
-    """From the old IPAM to the new one. `live`: PVE asks the new one already. All methods raise PveNautobotError."""
+class _Way(ABC):
+    """From the old IPAM to the new one: the zone as PVE and the other IPAM say it, and as Nautobot has it.
 
-    def preview(self) -> tuple[str, dict[str, Any]]:
-        """What is to do, as text and for --json. Raises MigrationFailed if something cannot be taken."""
-
-    def transfer(self, *, live: bool) -> None:
-        """Have the new IPAM hold what the old one holds."""
-
-    def check(self, *, live: bool) -> tuple[int, str]:
-        """How many addresses that are, and what else is left to people. Raises MigrationFailed unless all are there."""
-
-    def expected(self) -> list[dict[str, Any]] | None:
-        """What PVE's own IPAM must still hold when PVE is to ask the other one; None if PVE does not ask it now."""
-
-
-class _Nautobot:
-    """What both ways have in common: the zone as PVE and the other IPAM say it, and as Nautobot has it."""
+    `live`: PVE asks the new one already. All methods raise PveNautobotError.
+    """
 
     def __init__(self, client: Client, plan: _Plan, other: Entry, document: snapshot.Element) -> None:
         self._client = client
@@ -152,10 +144,29 @@ class _Nautobot:
         subnets = [one for one in document["subnets"] if one["subnet"].startswith(f"{plan.zone}-")]
         self._networks = [snapshot.network(one) for one in subnets]
         self._macs = ipams.as_configured(document)
-        self._ipam: Ipam = OwnIpam(plan.zone, self._macs) if other.type == "pve" else NetBox(other, plan.zone, subnets)
-        self._name = "PVE's own IPAM" if other.type == "pve" else f"IPAM {other.name}"
+        self._ipam: Ipam
+        if other.type == "pve":
+            self._ipam, self._name = OwnIpam(plan.zone, subnets, self._macs), "PVE's own IPAM"
+        else:
+            self._ipam, self._name = NetBox(other, plan.zone, subnets), f"IPAM {other.name}"
         self._first: snapshot.Element | None = document
         self._entries: list[snapshot.Element] = []
+
+    @abstractmethod
+    def preview(self) -> tuple[str, dict[str, Any]]:
+        """What is to do, as text and for --json. Raises MigrationFailed if something is in the way."""
+
+    @abstractmethod
+    def transfer(self, *, live: bool) -> None:
+        """Have the new IPAM hold what the old one holds."""
+
+    @abstractmethod
+    def check(self, *, live: bool) -> tuple[int, Sequence[Change]]:
+        """How many addresses that are, and what else is left to people. Raises MigrationFailed unless all are there."""
+
+    @abstractmethod
+    def expected(self) -> list[dict[str, Any]] | None:
+        """What PVE's own IPAM must still hold when PVE is to ask the other one; None if PVE does not ask it now."""
 
     def _compare(self, *, apply: bool = False) -> sync.Compared:
         """A sync that takes the zone for one that still has the old IPAM, so that what that holds counts."""
@@ -165,22 +176,7 @@ class _Nautobot:
         zones = [{**one, "ipam": plan.source.name} if one["zone"] == plan.zone else one for one in document["zones"]]
         state = [one for one in document["pve-ipam-state"] if one["zone"] != plan.zone]
         said = {**document, "zones": zones, "pve-ipam-state": [*state, *self._entries]}
-        done = sync.compare(self._client, said, plan.cluster, apply=apply, zones=[plan.zone], adopt=plan.adopt)
-        if done.failed:
-            raise MigrationFailed(f"{len(done.failed)} changes could not be done in Nautobot")
-        macs = {one.mac for one in self._held() if one.mac}
-        for change in done.report.differences:
-            if change.kind in ("conflict", "cache") and self._concerns(change, macs):
-                raise MigrationFailed(f"{change.kind} {change.subject}: {change.evidence}")
-        return done
-
-    def _concerns(self, change: Change, macs: set[str]) -> bool:
-        """Whether it is about the zone, an address in it, or a MAC that has one there."""
-        facts = [fact for fact in (change.raw.get("before"), change.raw.get("after")) if fact]
-        ips = (ip_address(fact[key]) for fact in facts for key in ("ip", "ip4", "ip6") if fact.get(key))
-        is_inside = any(ip in network for ip in ips for network in self._networks)
-        is_here = any(fact.get("zone") == self._plan.zone for fact in facts)
-        return is_here or is_inside or bool(macs & set(change.subject.split()))
+        return sync.compare(self._client, said, plan.cluster, apply=apply, zones=[plan.zone], adopt=plan.adopt)
 
     def _held(self) -> list[Held]:
         return [Held.from_entry(one) for one in self._entries]
@@ -190,7 +186,7 @@ class _Nautobot:
         return [one for net in self._networks for one in held(str(net), zone=plan.zone, cluster=plan.cluster)]
 
 
-class _ToNautobot(_Nautobot):
+class _ToNautobot(_Way):
     def preview(self) -> tuple[str, dict[str, Any]]:
         status = self._client.verify()
         if not status.ready:
@@ -200,19 +196,20 @@ class _ToNautobot(_Nautobot):
         return sync.show(done, done.report.differences), {"sync": done.raw}
 
     def transfer(self, *, live: bool) -> None:
-        self._compare(apply=True)
+        done = self._compare(apply=True)
+        if done.failed:
+            raise MigrationFailed(f"Nautobot has not done all, {len(done.failed)} changes are left")
 
-    def check(self, *, live: bool) -> tuple[int, str]:
+    def check(self, *, live: bool) -> tuple[int, Sequence[Change]]:
         done = self._compare()
         self._refuse(done, self._allocated())
-        return len(self._guests()), sync.table("differences", done.report.differences)
+        return len(self._guests()), done.report.differences
 
     def expected(self) -> list[dict[str, Any]] | None:
         if self._plan.source.type != "pve":
             return None
-        return [
-            {"ip": one["ip"], "mac": one.get("mac")} for one in self._entries if not Held.from_entry(one).is_gateway
-        ]
+        guests = (one for one in self._entries if not Held.from_entry(one).is_gateway)
+        return [{"ip": one["ip"], "mac": one.get("mac")} for one in guests]
 
     def _guests(self) -> list[Held]:
         """Gateways are those of the subnets, for Nautobot: no matter whether the IPAM holds others."""
@@ -220,43 +217,56 @@ class _ToNautobot(_Nautobot):
 
     def _refuse(self, done: sync.Compared, have: Sequence[Held]) -> None:
         """Raise MigrationFailed if Nautobot does not have all, but for addresses of guests that do not exist."""
-        stale = {change.fact.get("ip") for change in done.report.differences if change.kind == "stale"}
+        differences = done.report.differences
+        conflicts = [one for one in differences if one.kind == "conflict" and self._concerns(one)]
+        for one in conflicts:
+            say(one_line(f"in the way: {one.subject}: {one.evidence}"))
+        if conflicts:
+            raise MigrationFailed(f"conflicts in zone {self._plan.zone}: {len(conflicts)}")
+        stale = {change.fact.get("ip") for change in differences if change.kind == "stale"}
         missing = [one for one in lacking(self._guests(), have) if one.ip not in stale]
         if missing:
-            why = next((problem for problem in done.report.problems if f" {missing[0].ip}" in problem), "")
-            raise MigrationFailed(f"not in Nautobot: {_named(missing)}" + (f" ({one_line(why)})" if why else ""))
+            raise MigrationFailed(f"not in Nautobot: {_named(missing)}")
+
+    def _concerns(self, conflict: Change) -> bool:
+        """Whether it is about a subnet of the zone or its gateway, or about what the old IPAM holds."""
+        fact = conflict.fact
+        is_subnet = fact.get("zone") == self._plan.zone and (not fact.get("ip") or fact.get("is_gateway"))
+        held = {word for one in self._guests() for word in (one.ip, one.mac) if word}
+        return bool(is_subnet or held & set(conflict.subject.split()))
 
 
-class _FromNautobot(_Nautobot):
+class _FromNautobot(_Way):
     def preview(self) -> tuple[str, dict[str, Any]]:
-        done = self._compare()
+        differences = self._compare().report.differences
         add, remove = self._changes(live=self._plan.is_switched)
         rows = [f"  add     {one}" for one in add] + [f"  remove  {one}" for one in remove]
-        changes = "\n".join([f"to do in {self._name}: {len(rows)}", *rows]) if rows else ""
-        parts = (changes, sync.table("differences", done.report.differences))
-        text = "\n\n".join(part for part in parts if part) or "nothing to do"
+        changes = "\n".join([f"to do in {self._name}: {len(rows)}", *rows]) if rows else "nothing to do"
+        text = "\n\n".join(part for part in (changes, sync.table("differences", differences)) if part)
         return text, {"add": [str(one) for one in add], "remove": [str(one) for one in remove]}
 
     def transfer(self, *, live: bool) -> None:
         self._ipam.write(*self._changes(live=live))
 
-    def check(self, *, live: bool) -> tuple[int, str]:
+    def check(self, *, live: bool) -> tuple[int, Sequence[Change]]:
         add, remove = self._changes(live=live)
         if add or remove:
             raise MigrationFailed(f"not as in Nautobot in {self._name}: {_named([*add, *remove])}")
-        return sum(not one.is_gateway for one in self._held()), ""
+        return sum(not one.is_gateway for one in self._held()), ()
 
     def expected(self) -> None:
         return None
 
     def _changes(self, *, live: bool) -> tuple[list[Held], list[Held]]:
-        """What is to be added to the other IPAM, and to be removed from it: what PVE has done there counts, so once it
-        is live, it only gets what Nautobot gave to guests at the very last.
+        """What is to be added to the other IPAM, and to be removed from it.
+
+        What it holds for nobody may be somebody else's, and stays. Once it is live, what PVE does there counts: it only
+        gets what Nautobot gave to guests at the very last.
         """
         self._entries = self._ipam.held()
         wanted, have = self._allocated(), self._held()
         if not live:
-            return lacking(wanted, have), lacking(have, wanted)
+            return lacking(wanted, have), [one for one in lacking(have, wanted) if one.is_named]
         taken = {one.ip for one in have}
         return [one for one in wanted if one.ip not in taken and one.mac in self._macs], []
 

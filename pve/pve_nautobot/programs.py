@@ -12,17 +12,18 @@ from .errors import PveNautobotError
 
 def run(command: Sequence[str], seconds: float, failure: type[PveNautobotError], text: str = "") -> str:
     """What the program prints. Raises `failure` with the last thing that it says, if it fails or takes longer."""
+    name = " ".join(command)
     try:
         done = subprocess.run(  # noqa: S603
             command, input=text, capture_output=True, text=True, check=True, timeout=seconds
         )
     except subprocess.CalledProcessError as error:
         said = (error.stderr or "").strip().splitlines()
-        raise failure(f"{command[-1]}: {said[-1] if said else f'status {error.returncode}'}") from None
+        raise failure(f"{name}: {said[-1] if said else f'status {error.returncode}'}") from None
     except subprocess.TimeoutExpired:
-        raise failure(f"{command[-1]} did not end in time") from None
+        raise failure(f"{name} did not end in time") from None
     except OSError as error:
-        raise failure(f"{command[-1]}: {error.strerror}") from None
+        raise failure(f"{name}: {error.strerror}") from None
     return done.stdout
 
 

@@ -78,9 +78,14 @@ def cluster_name(document: Element) -> str | None:
     return next(names, None)
 
 
+def cidr(subnet: Element) -> str:
+    """Of an element of `subnets`, as PVE writes it, from PVE's ID of it, `zone-10.0.0.0-24`."""
+    return "/".join(str(subnet["subnet"]).partition("-")[2].rsplit("-", 1))
+
+
 def network(subnet: Element) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
-    """Of an element of `subnets`, from PVE's ID of it, `zone-10.0.0.0-24`. Raises ValueError."""
-    return ipaddress.ip_network("/".join(str(subnet["subnet"]).partition("-")[2].rsplit("-", 1)))
+    """Of an element of `subnets`. Raises ValueError."""
+    return ipaddress.ip_network(cidr(subnet))
 
 
 def almost_full(root: Path) -> Iterator[str]:

@@ -34,6 +34,7 @@ class Node:
         self.pending: list[str] = []
         self.cluster = CLUSTER
         self.done: list[str] = []
+        self.asked: dict[str, dict[str, Any]] = {}
         self.fails: set[str] = set()
         self.then: dict[str, Callable[[], object]] = {}
         files = {
@@ -72,10 +73,10 @@ class Node:
         do = asked["do"]
         if do == "look":
             return {"ipam": self.ipam, "running": self.running, "pending": self.pending}
+        self.asked[do] = asked
         self.step(do)
         if do == "switch":
             assert self.ipam == asked["from"]
-            self.asked = asked
             self.write("sdn/zones.cfg", f"simple: lab\n\tipam {asked['to']}\n\tdhcp dnsmasq\n")
         else:
             ips = self.ips
@@ -198,15 +199,15 @@ def test_every_address_comes_first_then_the_change_with_a_check_before_and_after
         *("sync apply", "sync dry", "held"),
         *("sync apply", "sync dry", "held"),
     ]
-    assert (node.done, asked) == (["switch", "apply"], [6, 7])
+    assert (node.done, asked) == (["switch", "apply"], [6, 9])
     assert (node.ipam, node.running) == ("nautobot", "nautobot")
-    assert node.asked["held"] == [{"ip": "10.0.0.100", "mac": WEB}]
+    assert node.asked["switch"]["held"] == [{"ip": "10.0.0.100", "mac": WEB}]
     for request in server.requests:
         if request.path == f"{BASE}/sync/":
             assert request.body["zones"] == ["lab"]
             assert request.body["snapshot"]["zones"][0]["ipam"] == "pve", "what it holds counts after the change, too"
     out, err = capsys.readouterr()
-    assert out == "zone lab: IPAM nautobot instead of pve, with 1 addresses\n"
+    assert out == "zone lab: IPAM nautobot instead of pve, addresses: 1\n"
     assert SECRET not in out + err + json.dumps([one.body for one in server.requests])
 
 
@@ -237,11 +238,13 @@ def test_json(server: StubServer, capsys: pytest.CaptureFixture[str]) -> None:
 def test_what_does_not_concern_the_zone_stays_a_difference(
     server: StubServer, node: Node, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Nor does a fixed address that the old IPAM knows nothing of, or what that holds for a guest that is gone."""
     other = change("conflict", subject="10.9.0.5", after=fact("10.9.0.5", zone="z2", mac=""))
+    fixed = change("conflict", subject="10.0.0.0/24 guest 101 10.0.0.9", after=fact("10.0.0.9", mac=DB.upper()))
     stale = change("stale", after=fact("10.0.0.107"), evidence="PVE's own IPAM has 10.0.0.107 for guest 107.")
     node.write("sdn/pve-ipam-state.json", json.dumps(state("10.0.0.100", "10.0.0.107")))
-    left = report(differences=[other, stale])
-    answers(server, *BEFORE[:1], {**BEFORE[1], "differences": [other, stale]}, page())
+    left = report(differences=[other, fixed, stale])
+    answers(server, *BEFORE[:1], {**BEFORE[1], "differences": [other, fixed, stale]}, page())
     answers(server, left, left, page(record()), left, left, page(record()))
     assert main(["migrate", "lab", "--apply"]) == 8
     assert "zone lab: IPAM nautobot instead of pve" in capsys.readouterr().out
@@ -250,6 +253,10 @@ def test_what_does_not_concern_the_zone_stays_a_difference(
 
 CONFLICT = change("conflict", evidence="PVE's own IPAM has 10.0.0.100, but somebody else has it in Nautobot.")
 TWICE = change("conflict", subject=WEB, after=None, evidence=f"PVE has MAC {WEB} twice.")
+OVERLAP = change(
+    "conflict", subject="lab/v1 10.0.0.0/24", after={"zone": "lab", "vnet": "v1", "network": "10.0.0.0/24"}
+)
+GATEWAY = change("conflict", subject="10.0.0.0/24 10.0.0.1", after=fact("10.0.0.1", mac="", is_gateway=True))
 CACHE = change(
     "cache",
     subject="BC:24:11:00:00:99",
@@ -263,9 +270,10 @@ CACHE = change(
     ("bodies", "why"),
     [
         ([{**STATUS, "ready": False, "detail": "It lacks rights."}], "Nautobot is not ready: It lacks rights."),
-        ([STATUS, report(differences=[CONFLICT])], "somebody else has it"),
-        ([STATUS, report(differences=[TWICE])], "twice"),
-        ([STATUS, report(differences=[CACHE])], "PVE's MAC cache has 10.0.0.150."),
+        ([STATUS, report(differences=[CONFLICT]), page(record())], "somebody else has it"),
+        ([STATUS, report(differences=[TWICE]), page(record())], "twice"),
+        ([STATUS, report(differences=[OVERLAP]), page(record())], "conflicts in zone lab: 1"),
+        ([STATUS, report(differences=[GATEWAY]), page(record())], "in the way"),
         ([STATUS, report(), page()], "not in Nautobot: 10.0.0.100 of guest 100"),
         ([STATUS, report(), page(record(mac="bc:24:11:00:00:99"))], "not in Nautobot: 10.0.0.100 of guest 100"),
         ([STATUS, report(), page(record(zone_name="z2"))], "not in Nautobot"),
@@ -277,9 +285,12 @@ CACHE = change(
                 report(problems=[{"subject": "pve-ipam-state lab 10.0.0.0/24 10.0.0.100", "why": "is odd"}]),
                 page(),
             ],
-            "(pve-ipam-state lab 10.0.0.0/24 10.0.0.100: is odd)",
+            "pve-ipam-state lab 10.0.0.0/24 10.0.0.100: is odd",
         ),
-        ([*BEFORE, report(failed=[{"change": change(), "detail": "It is taken."}])], "1 changes could not be done"),
+        (
+            [*BEFORE, report(failed=[{"change": change(), "detail": "It is taken."}])],
+            "Nautobot has not done all, 1 changes are left",
+        ),
         ([*BEFORE, report(), report(), page()], "not in Nautobot: 10.0.0.100 of guest 100"),
     ],
 )
@@ -348,7 +359,7 @@ def test_a_configuration_that_pve_did_not_apply(
     monkeypatch.setattr(programs, "run", lambda *args: "")
     answers(server, *BEFORE, *TAKEN, *AFTER)
     assert main(["migrate", "lab", "--apply"]) == 1
-    assert "the SDN configuration was not applied. PVE asks IPAM nautobot" in capsys.readouterr().err
+    assert "PVE has not applied the SDN configuration. PVE asks IPAM nautobot" in capsys.readouterr().err
 
 
 def test_the_way_back_brings_pves_own_ipam_up_to_date(
@@ -372,8 +383,24 @@ def test_the_way_back_brings_pves_own_ipam_up_to_date(
     assert main(["migrate", "lab", "--to", "pve", "--apply"]) == 0
     assert node.done == ["write", "switch", "write", "apply"]
     assert node.ips == {"10.0.0.1": {"gateway": 1}, "10.0.0.105": {"mac": DB, "vmid": "101", "hostname": "db"}}
-    assert (node.ipam, node.running, node.asked["held"]) == ("pve", "pve", None)
-    assert capsys.readouterr().out == "zone lab: IPAM pve instead of nautobot, with 1 addresses\n"
+    assert (node.ipam, node.running, node.asked["switch"]["held"]) == ("pve", "pve", None)
+    assert capsys.readouterr().out == "zone lab: IPAM pve instead of nautobot, addresses: 1\n"
+
+
+def test_pves_own_ipam_gets_everything_as_pve_writes_it(server: StubServer, node: Node) -> None:
+    node.write("sdn/zones.cfg", "simple: lab\n\tipam nautobot\n\tdhcp dnsmasq\n")
+    node.write("sdn/subnets.cfg", "subnet: lab-fd00:0::-64\n\tvnet v1\n")
+    node.write(
+        "sdn/pve-ipam-state.json",
+        json.dumps({"zones": {"lab": {"subnets": {"fd00:0::/64": {"ips": {"fd00::0:9": {"mac": WEB}}}}}}}),
+    )
+    node.running = "nautobot"
+    node.fails = {"write"}
+    answers(server, report(), page({**record("fd00::5", mac=DB, vmid=101), "address": "fd00::5/64"}))
+    assert main(["migrate", "lab", "--to", "pve", "--apply"]) == 1
+    asked = node.asked["write"]
+    assert asked["remove"] == [{"subnet": "fd00:0::/64", "ip": "fd00::0:9"}]
+    assert [(one["subnet"], one["ip"], one["mac"]) for one in asked["add"]] == [("fd00:0::/64", "fd00::5", DB)]
 
 
 def test_what_pves_own_ipam_gives_once_it_is_asked_stays(server: StubServer, node: Node) -> None:
@@ -387,15 +414,29 @@ def test_what_pves_own_ipam_gives_once_it_is_asked_stays(server: StubServer, nod
     assert node.ips.keys() == {"10.0.0.1", "10.0.0.100", "10.0.0.105", "10.0.0.110"}
 
 
-def test_pves_cache_that_hands_out_what_nautobot_does_not_have_stops_the_way_back(
+def test_the_way_back_stops_before_the_change_if_pve_does_not_write(
     server: StubServer, node: Node, capsys: pytest.CaptureFixture[str]
 ) -> None:
     node.write("sdn/zones.cfg", "simple: lab\n\tipam nautobot\n\tdhcp dnsmasq\n")
     node.running = "nautobot"
-    answers(server, report(differences=[CACHE]))
+    node.fails = {"write"}
+    answers(server, report(), page(record()))
     assert main(["migrate", "lab", "--to", "pve", "--apply"]) == 1
-    assert "cache BC:24:11:00:00:99: PVE's MAC cache has 10.0.0.150." in capsys.readouterr().err
-    assert node.done == []
+    assert capsys.readouterr().err == "pve-nautobot: write: no quorum!\n"
+    assert (node.done, node.ipam) == ([], "nautobot")
+
+
+def test_the_way_back_is_open_whatever_differs(
+    server: StubServer, node: Node, capsys: pytest.CaptureFixture[str]
+) -> None:
+    node.write("sdn/zones.cfg", "simple: lab\n\tipam nautobot\n\tdhcp dnsmasq\n")
+    node.running = "nautobot"
+    left = report(differences=[CONFLICT, CACHE])
+    answers(server, left, page(record()), left, page(record()))
+    assert main(["migrate", "lab", "--to", "pve"]) == 8
+    assert "differences: 2\n  conflict" in capsys.readouterr().out
+    assert main(["migrate", "lab", "--to", "pve", "--apply"]) == 0
+    assert (node.ipam, node.running) == ("pve", "pve")
 
 
 def in_netbox(ip: str, number: int, description: str = f"mac:{WEB}", **more: Any) -> dict[str, Any]:
@@ -430,7 +471,7 @@ def test_from_netbox(server: StubServer, netbox: StubServer, node: Node, capsys:
         {**common, "ip": "10.0.0.100", "ipam": "netbox", "hostname": "web", "mac": WEB},
         {**common, "ip": "10.0.0.7", "ipam": "netbox", "hostname": "web"},
     ]
-    assert (node.done, node.asked["held"]) == (["switch", "apply"], None)
+    assert (node.done, node.asked["switch"]["held"]) == (["switch", "apply"], None)
     out, err = capsys.readouterr()
     assert SECRET not in out + err + json.dumps([[one.body, one.headers] for one in server.requests])
 
@@ -467,19 +508,20 @@ def test_netbox_fails(
 
 
 def test_back_to_netbox(server: StubServer, netbox: StubServer, node: Node) -> None:
-    """Exactly what is missing is added, and what is gone is removed by its ID."""
+    """Exactly what is missing is added, and what is gone is removed by its ID; what PVE did not make stays."""
     node.write("sdn/zones.cfg", "simple: lab\n\tipam nautobot\n\tdhcp dnsmasq\n")
     node.running = "nautobot"
     given = page(record(), record("10.0.0.105", mac=DB, vmid=101, hostname="db"))
     answers(server, report(), given)
-    there = [in_netbox("10.0.0.100", 2), in_netbox("10.0.0.2", 3), in_netbox("10.0.0.20", 4, f"mac:{DB}")]
-    now = page(in_netbox("10.0.0.100", 2), in_netbox("10.0.0.105", 5, f"mac:{DB}"))
+    stays = [in_netbox("10.0.0.100", 2), in_netbox("10.0.0.7", 6, "the printer")]
+    there = [*stays, in_netbox("10.0.0.2", 3), in_netbox("10.0.0.20", 4, f"mac:{DB}")]
+    now = page(*stays, in_netbox("10.0.0.105", 5, f"mac:{DB}"))
     answers(netbox, *[page(*there)] * 3, page({"id": 1}), page(), {"id": 9}, {}, {}, {}, now)
     assert main(["migrate", "lab", "--to", "netbox", "--apply"]) == 0
     changes = [(one.method, one.path, one.body) for one in netbox.requests if one.method != "GET"]
     ends = {"start_address": "10.0.0.100", "end_address": "10.0.0.199"}
     added = {"address": "10.0.0.105/24", "description": f"mac:{DB.upper()}", "dns_name": "db"}
-    assert changes[:4] == [
+    assert changes == [
         ("POST", "/api/ipam/ip-ranges/", ends),
         ("DELETE", "/api/ipam/ip-addresses/3/", None),
         ("DELETE", "/api/ipam/ip-addresses/4/", None),
@@ -507,6 +549,55 @@ def test_ipams_that_it_cannot_take(
     assert main(["migrate", *line.split(), "--apply"]) == 2
     assert why in capsys.readouterr().err
     assert (node.done, server.requests) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("files", "why"),
+    [
+        ({"sdn/zones.cfg": "simple: lab\n"}, "zone lab has no IPAM"),
+        ({"sdn/zones.cfg": "simple: lab\n\tipam gone\n"}, "zone lab has IPAM 'gone', which is no entry of PVE"),
+        ({"sdn/ipams.cfg": "nautobot: broken\n\turl nonsense\n\tnamespace pve\n"}, "/namespaces/pve/: none."),
+        (
+            {"sdn/pve-ipam-state.json": json.dumps(state("10.0.0"))},
+            "PVE's own IPAM could not be read: '10.0.0'",
+        ),
+    ],
+)
+def test_files_of_pve_that_are_odd(
+    server: StubServer, node: Node, capsys: pytest.CaptureFixture[str], files: dict[str, str], why: str
+) -> None:
+    for name, text in files.items():
+        node.write(name, text)
+    node.running = node.ipam
+    answers(server, STATUS)
+    assert main(["migrate", "lab", "--apply"]) in (1, 2)
+    assert why in capsys.readouterr().err
+    assert node.done == []
+
+
+def test_ipam_entries_that_cannot_be_read(node: Node, capsys: pytest.CaptureFixture[str]) -> None:
+    path = node.root / "sdn/ipams.cfg"
+    path.unlink()
+    assert main(["migrate", "lab"]) == 2
+    assert ": none. Name one with --to" in capsys.readouterr().err
+    path.mkdir()
+    assert main(["migrate", "lab"]) == 1
+    assert f"{path}: Is a directory" in capsys.readouterr().err
+
+
+def test_a_helper_that_does_not_say_what_it_did(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(programs, "ask", lambda *args: [])
+    assert main(["migrate", "lab"]) == 1
+    assert "/usr/sbin/pve-nautobot-migrate did not say what it did" in capsys.readouterr().err
+
+
+def test_a_message_names_some_addresses(server: StubServer, node: Node, capsys: pytest.CaptureFixture[str]) -> None:
+    node.write("sdn/pve-ipam-state.json", json.dumps(state(*[f"10.0.0.{n}" for n in range(100, 107)])))
+    answers(server, STATUS, report(), page())
+    assert main(["migrate", "lab"]) == 1
+    assert "10.0.0.104 of guest 100 and 2 more\n" in capsys.readouterr().err
 
 
 def test_to_the_facade(server: StubServer, node: Node) -> None:

@@ -23,7 +23,7 @@ from nautobot_pve_ipam.sync.changes import Kind, steps
 from nautobot_pve_ipam.sync.run import Sync
 from tests.models.data import active, saved
 from tests.pure.sync.nautobot import NOW, Nautobot, only
-from tests.pure.sync.pve import cluster, element, guest, without_guest
+from tests.pure.sync.pve import cluster, element, guest, on_netbox, without_guest
 from tests.sync.real import Real, everything
 
 pytestmark = pytest.mark.django_db
@@ -66,6 +66,15 @@ def test_addresses_are_what_hooks_would_have_made(synced):
     assert (str(held.mac), held.vmid, held.hostname) == (WEB1, 100, "web1")
     assert held.last_seen.isoformat() == "2026-11-26T20:00:00+00:00"
     assert str(held.subnet.vnet) == "dc1/office/off1"
+
+
+def test_a_zone_that_leaves_netbox_brings_along_what_that_holds_for_nobody(real):
+    document = on_netbox(cluster(), {"ip": "10.2.0.120", "hostname": "printer"})
+    real.sync(document, zones=LAB)
+    held = allocation("10.2.0.120")
+    assert (held.hostname, held.vmid, held.mac or "", str(held.subnet.vnet)) == ("printer", None, "", "dc1/lab/lab1")
+    element(document, "zones", zone="lab")["ipam"] = "nautobot"
+    assert "10.2.0.120" not in [one.subject.ip for one in real.plan(document).changes], "it stays"
 
 
 def test_two_clusters_in_turn_share_a_namespace_and_undo_nothing(synced):

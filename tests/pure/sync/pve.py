@@ -48,3 +48,13 @@ def without_guest(document: Document, vmid: int) -> Document:
     document["guests"] = [one for one in document["guests"] if one["vmid"] != vmid]
     del document["vmlist"][str(vmid)]
     return document
+
+
+def on_netbox(document: Document, *held: Document) -> Document:
+    """The document when zone lab uses a NetBox that holds these addresses; PVE's own IPAM has something left over."""
+    document["ipams"].append({"ipam": "nb", "type": "netbox", "url": "https://netbox.example.com/api"})
+    element(document, "zones", zone="lab")["ipam"] = "nb"
+    place = {"zone": "lab", "subnet": "10.2.0.0/24"}
+    found = [{**place, **one, "ipam": "nb"} for one in held]
+    document["pve-ipam-state"] = [*found, {**place, "ip": "10.2.0.121"}, {**place, "ip": "10.2.0.122", "ipam": "other"}]
+    return document

@@ -7,7 +7,7 @@ import pytest
 
 from nautobot_pve_ipam.sync.changes import Kind, KnownSubnet, Settlement, steps
 from tests.pure.sync.nautobot import NOW, Nautobot, only
-from tests.pure.sync.pve import cluster, element, guest, without_guest
+from tests.pure.sync.pve import cluster, element, guest, on_netbox, without_guest
 
 LAB = frozenset({"lab"})
 DAY = timedelta(hours=24)
@@ -380,17 +380,8 @@ def test_what_pves_own_ipam_holds_for_a_guest_that_does_not_exist_is_stale(nauto
     )
 
 
-def test_what_another_ipam_holds_counts_if_the_zone_uses_that(nautobot):
-    """As when a zone is migrated; PVE's own IPAM may have something left over."""
-    document = cluster()
-    document["ipams"].append({"ipam": "nb", "type": "netbox", "url": "https://netbox.example.com/api"})
-    element(document, "zones", zone="lab")["ipam"] = "nb"
-    place = {"zone": "lab", "subnet": "10.2.0.0/24"}
-    document["pve-ipam-state"] = [
-        {**place, "ip": "10.2.0.120", "ipam": "nb", "hostname": "printer"},
-        {**place, "ip": "10.2.0.121"},
-        {**place, "ip": "10.2.0.122", "ipam": "nautobot"},
-    ]
+def test_what_another_ipam_holds_counts_for_a_zone_that_uses_that(nautobot):
+    document = on_netbox(cluster(), {"ip": "10.2.0.120", "hostname": "printer"})
     planned = nautobot.sync(document, zones=LAB)
     assert {str(ip) for ip in nautobot.addresses} & {f"10.2.0.{n}" for n in (120, 121, 122)} == {"10.2.0.120"}
     (taken,) = [one for one in planned.to_do if one.subject.ip == "10.2.0.120"]
