@@ -63,7 +63,8 @@ def keep(
 
     What is new is open, and what was ignored is so until it changes. `complete`: the snapshot said everything, so what
     it does not have any more is settled; what was gone is settled even otherwise, unless it is missing still. What has
-    been settled for SETTLED_KEPT is deleted. `at`: the later of when the snapshot was taken and when it arrived. Up to BATCH differences take the same number of queries.
+    been settled for SETTLED_KEPT is deleted. `at`: the later of when the snapshot was taken and when it arrived. Up to
+    BATCH differences take the same number of queries.
     """
     rows: dict[str, Difference] = {}
     missing: set[Subject] = set()
