@@ -248,7 +248,7 @@ class SDNSubnet(PrimaryModel):
     def __str__(self):
         return f"{self.prefix} ({self.vnet})"
 
-    def clean(self):
+    def clean(self) -> None:
         super().clean()
         if self.vnet_id is None or self.prefix_id is None:
             return
