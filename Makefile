@@ -11,7 +11,7 @@ HTML := $(DOCS)/index.html
 IN_PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 PYTEST := $(BIN)/python -m pytest $(IN_PARALLEL)
 CONSTRAINTS := development/constraints.txt
-# Python compiles what is imported; to compile all of Nautobot's packages takes half of the time.
+# Python compiles what is imported, when it is; most of Nautobot's packages never are.
 INSTALL := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --constraint $(CONSTRAINTS) --editable
 
 .PHONY: help install install-mariadb constraints demo demo-up demo-down demo-check \

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from types import NoneType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -224,6 +224,22 @@ def page(answer: object) -> tuple[list[Mapping[str, Any]], int]:
     """The records in one answer to a request for a list, and how many there are in all."""
     data = _mapping(answer)
     return [_mapping(one) for one in _take(data, "results", list)], _take(data, "count", int)
+
+
+def pages(
+    read: Callable[[int], tuple[Sequence[Any], int]], what: str, failed: Callable[[str], Exception] = ProtocolError
+) -> Iterator[Any]:
+    """All records of a list, of which `read` gets those from an offset on, and how many there are in all.
+
+    Raises `failed` if the server sends fewer than that.
+    """
+    seen, count = 0, 1
+    while seen < count:
+        records, count = read(seen)
+        yield from records
+        if not records and seen < count:
+            raise failed(f"of {count} {what}, only {seen} were sent")
+        seen += len(records)
 
 
 def allocated(subnet: str, record: Mapping[str, Any]) -> Held:

@@ -31,6 +31,7 @@ from .answers import (
     job_state,
     one_line,
     page,
+    pages,
 )
 from .errors import ApiError, ConfigurationError, ConnectError, JobFailed, ProtocolError, PveNautobotError, api_error
 from .held import Held
@@ -259,15 +260,13 @@ class Client:
     def held(self, subnet: str, *, zone: str, cluster: str | None) -> tuple[Held, ...]:
         """All addresses of the subnet that a zone of the cluster has; its own cluster is not asked for."""
         net = str(values.subnet("subnet", subnet))
-        found: list[Any] = []
-        count = 1
-        while len(found) < count:
-            query = {"namespace": self._namespace, "prefix": net, "limit": _PAGE, "offset": len(found)}
+
+        def read(offset: int) -> tuple[list[Mapping[str, Any]], int]:
+            query = {"namespace": self._namespace, "prefix": net, "limit": _PAGE, "offset": offset}
             url = f"{self._root}allocations/?{urlencode(query)}"
-            records, count = page(self._decode(self._exchange("GET", url, harmless=True)))
-            if not records and len(found) < count:
-                raise ProtocolError(f"of {count} allocations in {net}, only {len(found)} were sent")
-            found += records
+            return page(self._decode(self._exchange("GET", url, harmless=True)))
+
+        found = pages(read, f"allocations in {net}")
         own = (one for one in found if (one.get("zone_name"), one.get("cluster_name")) == (zone, cluster))
         return tuple(allocated(net, one) for one in own)
 

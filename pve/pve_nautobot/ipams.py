@@ -61,9 +61,7 @@ def entries() -> dict[str, Entry]:
     """All of them by name; PVE's own IPAM is always there. Raises MigrationFailed."""
     path = snapshot.PVE / "sdn" / "ipams.cfg"
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        text = ""
+        text = snapshot.file_text(path, "")
     except OSError as error:
         raise MigrationFailed(f"{path}: {error.strerror}") from None
     sections = snapshot.section_file(text, "name")

@@ -218,21 +218,22 @@ class _ToNautobot(_Way):
     def _refuse(self, done: sync.Compared, have: Sequence[Held]) -> None:
         """Raise MigrationFailed if Nautobot does not have all, but for addresses of guests that do not exist."""
         differences = done.report.differences
-        conflicts = [one for one in differences if one.kind == "conflict" and self._concerns(one)]
+        guests = self._guests()
+        held = {word for one in guests for word in (one.ip, one.mac) if word}
+        conflicts = [one for one in differences if one.kind == "conflict" and self._concerns(one, held)]
         for one in conflicts:
             say(one_line(f"in the way: {one.subject}: {one.evidence}"))
         if conflicts:
             raise MigrationFailed(f"conflicts in zone {self._plan.zone}: {len(conflicts)}")
         stale = {change.fact.get("ip") for change in differences if change.kind == "stale"}
-        missing = [one for one in lacking(self._guests(), have) if one.ip not in stale]
+        missing = [one for one in lacking(guests, have) if one.ip not in stale]
         if missing:
             raise MigrationFailed(f"not in Nautobot: {_named(missing)}")
 
-    def _concerns(self, conflict: Change) -> bool:
-        """Whether it is about a subnet of the zone or its gateway, or about what the old IPAM holds."""
+    def _concerns(self, conflict: Change, held: set[str]) -> bool:
+        """Whether it is about a subnet of the zone or its gateway, or about an address or MAC that the old IPAM has."""
         fact = conflict.fact
         is_subnet = fact.get("zone") == self._plan.zone and (not fact.get("ip") or fact.get("is_gateway"))
-        held = {word for one in self._guests() for word in (one.ip, one.mac) if word}
         return bool(is_subnet or held & set(conflict.subject.split()))
 
 
@@ -246,9 +247,11 @@ class _FromNautobot(_Way):
         return text, {"add": [str(one) for one in add], "remove": [str(one) for one in remove]}
 
     def transfer(self, *, live: bool) -> None:
+        self._entries = self._ipam.held()
         self._ipam.write(*self._changes(live=live))
 
     def check(self, *, live: bool) -> tuple[int, Sequence[Change]]:
+        self._entries = self._ipam.held()
         add, remove = self._changes(live=live)
         if add or remove:
             raise MigrationFailed(f"not as in Nautobot in {self._name}: {_named([*add, *remove])}")
@@ -263,7 +266,6 @@ class _FromNautobot(_Way):
         What it holds for nobody may be somebody else's, and stays. Once it is live, what PVE does there counts: it only
         gets what Nautobot gave to guests at the very last.
         """
-        self._entries = self._ipam.held()
         wanted, have = self._allocated(), self._held()
         if not live:
             return lacking(wanted, have), [one for one in lacking(have, wanted) if one.is_named]

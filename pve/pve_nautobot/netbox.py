@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from . import __version__, values
-from .answers import one_line
+from .answers import one_line, pages
 from .errors import MigrationFailed
 from .held import Held
 from .ipams import Entry
@@ -80,17 +80,15 @@ class NetBox:
 
     def _pages(self, what: str, **query: str) -> Iterator[Element]:
         """All records. NetBox's own links are not followed: the token is for the entry's URL alone."""
-        seen, count = 0, 1
-        while seen < count:
-            page = self._request("GET", f"{what}/?{urlencode({**query, 'limit': _PAGE, 'offset': seen})}")
+
+        def read(offset: int) -> tuple[list[Element], int]:
+            page = self._request("GET", f"{what}/?{urlencode({**query, 'limit': _PAGE, 'offset': offset})}")
             try:
-                records, count = page["results"], int(page["count"])
-                yield from records
+                return list(page["results"]), int(page["count"])
             except (TypeError, KeyError, ValueError):
                 raise self._failed(f"the answer to {what} is not NetBox's") from None
-            if not records and seen < count:
-                raise self._failed(f"of {count} {what}, only {seen} were sent")
-            seen += len(records)
+
+        return pages(read, what, self._failed)
 
     def _request(self, method: str, path: str, body: dict[str, str] | None = None) -> Any:
         headers = {

@@ -144,11 +144,11 @@ class _Reader:
             return None
 
     def _vmlist(self) -> Element:
-        guests = json.loads(_text(self._root / ".vmlist"))["ids"]
+        guests = json.loads(file_text(self._root / ".vmlist"))["ids"]
         return {vmid: _copy("vmlist", home) for vmid, home in guests.items()}
 
     def _sections(self, name: str, key: str, missing: str | None = None) -> list[Element]:
-        text = _text(self._root / "sdn" / f"{name}.cfg", missing)
+        text = file_text(self._root / "sdn" / f"{name}.cfg", missing)
         return [_copy(name, section) for section in section_file(text, key)]
 
     def _ipams(self) -> list[Element]:
@@ -177,7 +177,7 @@ class _Reader:
 
     def _config(self, path: Path) -> Element:
         """The configuration that is in force, which comes before pending changes and the guest's snapshots."""
-        found = map(_CONFIG.fullmatch, takewhile(lambda line: line[:1] != "[", _text(path).splitlines()))
+        found = map(_CONFIG.fullmatch, takewhile(lambda line: line[:1] != "[", file_text(path).splitlines()))
         return {line[1]: line[2] for line in found if line}
 
     def _mac_cache(self) -> Element:
@@ -185,7 +185,7 @@ class _Reader:
         return {mac: _copy("mac-cache", entry) for mac, entry in macs.items()}
 
 
-def _text(path: Path, missing: str | None = None) -> str:
+def file_text(path: Path, missing: str | None = None) -> str:
     """`missing`: what PVE takes the file for if it does not exist."""
     try:
         return path.read_text(encoding="utf-8", errors="replace")
@@ -197,7 +197,7 @@ def _text(path: Path, missing: str | None = None) -> str:
 
 def _json(path: Path) -> Element:
     """A file that PVE makes when it needs it."""
-    found: Element = json.loads(_text(path, "") or "{}")
+    found: Element = json.loads(file_text(path, "") or "{}")
     return found
 
 
